@@ -1,0 +1,76 @@
+"""Which implementation the operations run: `use("loops")`, `use("numpy")` or `use("numba")`."""
+
+from types import TracebackType
+from typing import TypeVar
+
+IMPLEMENTATIONS = ("loops", "numpy", "numba")
+
+T = TypeVar("T")
+
+_current = "numba"
+
+
+class _Restore:
+    """What `use` returns: as a context manager it brings the earlier choice back."""
+
+    def __init__(self, previous: str) -> None:
+        self._previous = previous
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        global _current
+        _current = self._previous
+
+
+def use(name: str) -> _Restore:
+    """Choose the implementation of every operation, at once and for the whole process.
+
+    Parameters
+    ----------
+    name
+        `"loops"` (the paper's formula, index for index), `"numpy"` (vectorised NumPy) or `"numba"` (the fast kernels,
+        which is the default).
+
+    Returns
+    -------
+    A context manager; leaving it brings the earlier choice back.
+
+    Raises
+    ------
+    ValueError
+        The name is not one of the three.
+
+    Examples
+    --------
+    >>> import numpy as np, npnets
+    >>> x, weight = np.ones((1, 4, 4, 1), np.float32), np.ones((3, 3, 1, 1), np.float32)
+    >>> with npnets.use("loops"):
+    ...     float(npnets.ops.conv2d(x, weight)[0, 0, 0, 0])
+    9.0
+    """
+    global _current
+    if name not in IMPLEMENTATIONS:
+        raise ValueError(f"`name` (={name!r}) must be one of {', '.join(map(repr, IMPLEMENTATIONS))}")
+    restore = _Restore(_current)
+    _current = name
+    return restore
+
+
+def implementation() -> str:
+    """Return the name of the implementation in use.
+
+    Examples
+    --------
+    >>> implementation()
+    'numba'
+    """
+    return _current
+
+
+def choose(*, loops: T, numpy: T, numba: T) -> T:
+    """Return the one of the three that is in use."""
+    return {"loops": loops, "numpy": numpy, "numba": numba}[_current]

@@ -1,0 +1,70 @@
+"""The one decorator that compiles: every option of Numba that npnets uses stands here.
+
+`nogil` lets kernels run on several Python threads (`_parallel`), `error_model="numpy"` makes x / 0 an infinity instead
+of a branch in each inner loop. `fastmath` stays off: it may reorder sums and drop NaN, and npnets promises both.
+
+Compiled code is cached. Numba notices an edit of the file that a cached function stands in, but not of the files that
+it calls into: an edited helper would return its new value and its cached caller the old one. So the cache's folder is
+named after a digest of every source that holds compiled code, and any edit begins a new folder.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+OPTIONS: Any = numba.config  # its names are made at run time, so that type checkers do not see them
+
+F = TypeVar("F", bound=Callable[..., object])
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def source_digest(package: Path = PACKAGE) -> str:
+    """Name the state of all compiled sources, of Numba, and of the options that change what it compiles."""
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version} {OPTIONS.BOUNDSCHECK}".encode())
+    for path in sorted([package / "_jit.py", *package.glob("ops/*.py"), *package.glob("kernels/*.py")]):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_root() -> Path:
+    """Return the folder for compiled code: NUMBA_CACHE_DIR if set, else the user's cache folder."""
+    if OPTIONS.CACHE_DIR:
+        return Path(OPTIONS.CACHE_DIR)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "npnets" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "npnets"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "npnets"
+
+
+def _cache_folder() -> str | None:
+    """Return the folder of this state of the sources, made and writable, or None: then code is compiled afresh."""
+    try:
+        folder = cache_root() / source_digest()
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except (OSError, RuntimeError):  # read-only disk, sources inside a zip file, no home folder
+        return None
+    return str(folder)
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+def jit(function: F) -> F:
+    """Compile `function` with Numba on its first call, or leave it alone where NUMBA_DISABLE_JIT is set."""
+    users, OPTIONS.CACHE_DIR = OPTIONS.CACHE_DIR, CACHE_FOLDER or ""
+    try:
+        compiled: Any = numba.njit(nogil=True, error_model="numpy", cache=CACHE_FOLDER is not None)(function)
+    finally:
+        OPTIONS.CACHE_DIR = users
+    return cast(F, compiled)

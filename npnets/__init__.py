@@ -1,9 +1,28 @@
-"""npnets: the mathematics of efficient convolutional networks as code."""
+"""npnets: the mathematics of efficient convolutional networks as code.
+
+MobileNet V1 and ShuffleNet V1 from scratch: every operation as the explicit loops of the paper's formula, as NumPy and
+as a fast Numba kernel, each with its gradient written by hand, and a small trainer that ties them into whole networks.
+"""
 
 from npnets import ops
 from npnets._config import implementation, use
 from npnets._parallel import get_threads, set_threads
+from npnets.cost import cost
+from npnets.models import MobileNetV1, ShuffleNetV1
+from npnets.train import SGD, train_step
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "get_threads", "implementation", "ops", "set_threads", "use"]
+__all__ = [
+    "SGD",
+    "MobileNetV1",
+    "ShuffleNetV1",
+    "__version__",
+    "cost",
+    "get_threads",
+    "implementation",
+    "ops",
+    "set_threads",
+    "train_step",
+    "use",
+]

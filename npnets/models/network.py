@@ -1,0 +1,194 @@
+"""What both networks share: checks at the door, modes, state, and how layers are initialised."""
+
+from collections.abc import Mapping
+from typing import Any, Self, TypedDict
+
+import numpy as np
+
+from npnets import _check
+from npnets._check import Array, Padding
+from npnets.layers import (
+    Activation,
+    BatchNorm,
+    Convolution,
+    DepthwiseConvolution,
+    Layer,
+    Linear,
+    PointwiseConvolution,
+    Sequential,
+)
+
+
+class Options(TypedDict, total=False):
+    """What both networks accept by name, and `Builder` explains."""
+
+    activation: str
+    negative_slope: float
+    padding: Padding
+    bn_eps: float
+    bn_momentum: float
+    dtype: Any
+
+
+class Builder:
+    """Makes layers that share options and one stream of random numbers.
+
+    Weights are normal with variance 2 / fan-in (He et al., arXiv 1502.01852), drawn in float64 in the order of the
+    forward pass, so that a seed gives the same network in either dtype; the classifier's have standard deviation .01.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        activation: str = "relu",
+        negative_slope: float = 0.01,
+        padding: Padding = 1,
+        bn_eps: float = 1e-5,
+        bn_momentum: float = 0.1,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.random = np.random.default_rng(_check.integer("seed", seed, 0))
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in _check.FLOATS:
+            raise TypeError(f"`dtype` (={self.dtype}) must be float32 or float64")
+        if _check.number("bn_eps", bn_eps, least=0.0) == 0.0:
+            raise ValueError(f"`bn_eps` (={bn_eps}) must be greater than 0")
+        if not 0 <= bn_momentum <= 1:
+            raise ValueError(f"`bn_momentum` (={bn_momentum}) must be from 0 to 1: the weight of the new statistic")
+        self._slope = _check.number("negative_slope", negative_slope, least=0.0)
+        self._kind = activation
+        self._norm = {"eps": float(bn_eps), "momentum": float(bn_momentum), "dtype": self.dtype}
+        self.padding = padding
+
+    def conv(self, inputs: int, outputs: int, stride: int) -> Convolution:
+        """Return a 3 x 3 convolution."""
+        return Convolution(self._he(9 * inputs, 3, 3, inputs, outputs), stride=stride, padding=self.padding)
+
+    def depthwise(self, channels: int, stride: int) -> DepthwiseConvolution:
+        """Return a 3 x 3 depthwise convolution."""
+        return DepthwiseConvolution(self._he(9, 3, 3, channels), stride=stride, padding=self.padding)
+
+    def pointwise(self, inputs: int, outputs: int, groups: int = 1) -> PointwiseConvolution:
+        """Return a pointwise convolution."""
+        return PointwiseConvolution(self._he(inputs // groups, inputs // groups, outputs), groups=groups)
+
+    def norm(self, channels: int) -> BatchNorm:
+        """Return a batch norm that does nothing yet: weight 1, bias 0."""
+        return BatchNorm(channels, **self._norm)
+
+    def activation(self) -> Activation:
+        """Return the network's activation."""
+        return Activation(self._kind, self._slope)
+
+    def linear(self, inputs: int, outputs: int) -> Linear:
+        """Return the classifier."""
+        return Linear((0.01 * self.random.standard_normal((inputs, outputs))).astype(self.dtype))
+
+    def _he(self, fan_in: int, *shape: int) -> Array:
+        weight: Array = (np.sqrt(2 / fan_in) * self.random.standard_normal(shape)).astype(self.dtype)
+        return weight
+
+
+class Network(Sequential):
+    """A whole network: (B, H, W, C) in, logits (B, classes) out."""
+
+    def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
+        super().__init__(**children)
+        self.in_channels, self.dtype = in_channels, dtype
+
+    def __call__(self, x: Array) -> Array:
+        """Return the logits (B, classes) for images `x` (B, H, W, C) of the network's dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `x` is not such an array; for one in the order (B, C, H, W) the message has the transpose to use.
+        """
+        return self.forward(x)
+
+    def forward(self, x: Array) -> Array:
+        """Return the logits: what calling the network does."""
+        if isinstance(x, np.ndarray) and x.ndim == 4 and x.shape[3] != self.in_channels == x.shape[1]:
+            raise ValueError(
+                f"`x` must be (B, H, W, {self.in_channels}), and its shape {x.shape} looks like (B, C, H, W): "
+                "use x.transpose(0, 2, 3, 1)"
+            )
+        x = _check.array("x", x, "B H W C")
+        if x.shape[3] != self.in_channels:
+            raise ValueError(f"`x` must be (B, H, W, {self.in_channels}), and has the shape {x.shape}")
+        if x.dtype != self.dtype:
+            raise TypeError(
+                f"`x` is {x.dtype} and the network {self.dtype}: use x.astype({str(self.dtype)!r}), "
+                f"or build the network with dtype={str(x.dtype)!r}"
+            )
+        return super().forward(x)
+
+    def train(self) -> Self:
+        """Let batch norm use the statistics of each batch, and move its running ones; return the network."""
+        return self._set_training(True)
+
+    def eval(self) -> Self:
+        """Let batch norm use its running statistics, unchanged; return the network."""
+        return self._set_training(False)
+
+    def _set_training(self, training: bool) -> Self:
+        for _, layer in self.layers():
+            layer.training = training
+        return self
+
+    def parameters(self) -> dict[str, Array]:
+        """Return what is trained: the arrays themselves, not copies, in the order of the forward pass."""
+        return {f"{path}.{name}": value for path, layer in self.layers() for name, value in layer.params.items()}
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the gradients of the last backward pass, by the names and in the order of `parameters`.
+
+        Raises
+        ------
+        RuntimeError
+            There has been no backward pass.
+        """
+        found = {}
+        for path, layer in self.layers():
+            for name in layer.params:
+                if name not in layer.grads:
+                    raise RuntimeError("there are no gradients before the first net.backward(dlogits)")
+                found[f"{path}.{name}"] = layer.grads[name]
+        return found
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of all parameters and running statistics by name, in the order of the forward pass."""
+        return {name: value.copy() for name, value in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy a state into the network: all of it, or, where anything does not fit, nothing.
+
+        Parameters
+        ----------
+        state
+            As from `state_dict`: the same names (in any order) and shapes; float32 and float64 are converted.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A name is missing or unknown, or a value is no float array or has another shape. The message lists them all.
+        """
+        own = self._state()
+        wrong = [f"`{name}` is missing" for name in own if name not in state]
+        wrong += [f"`{name}` is not in this network" for name in state if name not in own]
+        for name in own.keys() & state.keys():
+            _check.array(name, state[name], "...")
+            if state[name].shape != own[name].shape:
+                wrong.append(f"`{name}` has the shape {state[name].shape}, and here {own[name].shape}")
+        if wrong:
+            raise ValueError("the state does not fit this network: " + "; ".join(sorted(wrong)))
+        for name, value in own.items():
+            value[...] = state[name]
+
+    def _state(self) -> dict[str, Array]:
+        return {
+            f"{path}.{name}": value
+            for path, layer in self.layers()
+            for name, value in (layer.params | layer.buffers).items()
+        }

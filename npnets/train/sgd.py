@@ -1,0 +1,115 @@
+"""Stochastic gradient descent with momentum, Nesterov's form and weight decay: PyTorch's update.
+
+For each parameter w with the gradient g of the loss, weight decay lambda, momentum mu and rate eta::
+
+    g = g + lambda w
+    v = mu v + g                     (v is 0 before the first step)
+    w = w - eta v                    or, in Nesterov's form, w = w - eta (g + mu v)
+
+The rate stands outside of v, so that a schedule changes the next step at once (Sutskever et al., 2013, have it inside).
+"""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from npnets import _check
+from npnets._check import Array
+from npnets.models import Network
+
+SKIPS = ("depthwise", "1d")
+
+
+class SGD:
+    """The optimiser of a network.
+
+    Parameters
+    ----------
+    net
+        Whose parameters `step` moves, by the gradients of its last backward pass.
+    lr
+        eta, the rate; the attribute `lr` may be set between steps.
+    momentum, weight_decay
+        mu and lambda.
+    nesterov
+        Whether the step looks ahead; needs a momentum.
+    skip_decay
+        Which parameters weight decay leaves alone: "depthwise" (the papers: those weights are few), "1d" (batch norm's
+        weight and bias, and the classifier's bias), both, or none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument breaks one of these rules; the message names it, its value and the rule.
+
+    Examples
+    --------
+    >>> import npnets
+    >>> net = npnets.MobileNetV1(width=0.25, num_classes=10)
+    >>> optimizer = SGD(net, lr=0.1, momentum=0.9, weight_decay=4e-5, nesterov=True)
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        *,
+        lr: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        skip_decay: Collection[str] = (),
+    ) -> None:
+        self.net = net
+        self.lr = _check.number("lr", lr, least=0.0)
+        self.momentum = _check.number("momentum", momentum, least=0.0)
+        self.weight_decay = _check.number("weight_decay", weight_decay, least=0.0)
+        self.nesterov = nesterov
+        if nesterov and momentum == 0:
+            raise ValueError(f"`nesterov` (={nesterov}) needs a `momentum` (={momentum}) greater than 0")
+        for skip in (skip_decay,) if isinstance(skip_decay, str) else skip_decay:
+            if skip not in SKIPS:
+                raise ValueError(f"`skip_decay` (={skip_decay!r}) must hold only {', '.join(map(repr, SKIPS))}")
+        # A depthwise weight is the only one with three axes, and what has one is a bias or batch norm's.
+        axes = {3: "depthwise", 1: "1d"}
+        parameters = net.parameters()
+        self._decays = {name: axes.get(value.ndim) not in skip_decay for name, value in parameters.items()}
+        self._velocity = {name: np.zeros_like(value) for name, value in parameters.items()} if momentum else {}
+
+    def step(self) -> None:
+        """Move the parameters once, in place.
+
+        Raises
+        ------
+        RuntimeError
+            There has been no backward pass.
+        """
+        gradients = self.net.gradients()
+        for name, parameter in self.net.parameters().items():
+            gradient = gradients[name]
+            if self.weight_decay and self._decays[name]:
+                gradient = gradient + self.weight_decay * parameter
+            if self.momentum:
+                velocity = self._velocity[name]
+                velocity *= self.momentum
+                velocity += gradient
+                gradient = gradient + self.momentum * velocity if self.nesterov else velocity
+            parameter -= self.lr * gradient
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the velocities v by the names of their parameters; nothing without momentum."""
+        return {name: value.copy() for name, value in self._velocity.items()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy velocities from `state_dict` into the optimiser: all of them, or, where one does not fit, none.
+
+        Raises
+        ------
+        ValueError
+            Names or shapes are not those of this optimiser.
+        """
+        if state.keys() != self._velocity.keys() or any(
+            state[name].shape != value.shape for name, value in self._velocity.items()
+        ):
+            raise ValueError("the optimizer's state has not the names and shapes of this network's parameters")
+        for name, value in self._velocity.items():
+            value[...] = state[name]

@@ -1,0 +1,48 @@
+"""One step of training."""
+
+from npnets._check import Array
+from npnets.models import Network
+from npnets.ops import softmax_cross_entropy
+from npnets.train.sgd import SGD
+
+
+def train_step(net: Network, optimizer: SGD, x: Array, labels: Array, *, label_smoothing: float = 0.0) -> float:
+    """Forward, loss, backward, step: move the network once against the gradient of the batch.
+
+    Parameters
+    ----------
+    net
+        A network; it should be in training mode (`net.train()`).
+    optimizer
+        The `SGD` of this network.
+    x
+        Images (B, H, W, C), of the network's dtype.
+    labels
+        (B,), whole numbers from 0 to classes - 1.
+    label_smoothing
+        As in `ops.softmax_cross_entropy`.
+
+    Returns
+    -------
+    loss
+        The batch's mean cross-entropy before the step, in nats.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the network and the loss do.
+
+    Examples
+    --------
+    >>> import numpy as np, npnets
+    >>> net = npnets.MobileNetV1(width=0.25, num_classes=2).train()
+    >>> optimizer = npnets.SGD(net, lr=0.01)
+    >>> x, labels = np.random.default_rng(0).random((4, 32, 32, 3), np.float32), np.array([0, 1, 0, 1])
+    >>> losses = [npnets.train_step(net, optimizer, x, labels) for _ in range(5)]
+    >>> losses[-1] < losses[0]
+    True
+    """
+    loss, dlogits = softmax_cross_entropy(net(x), labels, label_smoothing=label_smoothing)
+    net.backward(dlogits)
+    optimizer.step()
+    return float(loss)

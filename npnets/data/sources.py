@@ -58,8 +58,8 @@ def fashion_mnist_full() -> Dataset:
     if not DEBIAN_FOLDER.is_dir():
         raise FileNotFoundError(
             f"Fashion-MNIST is not in {DEBIAN_FOLDER}. On Debian and Ubuntu `apt install dataset-fashion-mnist` puts "
-            "it there; elsewhere take the four files from https://github.com/zalandoresearch/fashion-mnist and give their "
-            "folder in the place of `fashion-mnist-full`. `fashion-mnist`, a tenth of it, comes with npnets."
+            "it there; elsewhere take the four files from https://github.com/zalandoresearch/fashion-mnist and give "
+            "their folder in the place of `fashion-mnist-full`. `fashion-mnist`, a tenth of it, comes with npnets."
         )
     return idx_folder(DEBIAN_FOLDER, name="fashion-mnist-full", classes=FASHION_CLASSES)
 

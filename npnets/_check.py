@@ -14,6 +14,7 @@ Ints: TypeAlias = tuple[int, int]
 Pair: TypeAlias = int | tuple[int, int]
 Padding: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | Literal["same", "valid"]
 
+PADDINGS = 'a whole number, a pair (vertical, horizontal), ((top, bottom), (left, right)), "same" or "valid"'
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -39,12 +40,14 @@ def integer(name: str, value: object, least: int) -> int:
     return number
 
 
-def number(name: str, value: object, least: float, below: float = float("inf")) -> float:
-    """Return `value` as a float of at least `least` and less than `below`."""
+def number(name: str, value: object, least: float, below: float = float("inf"), *, strictly: bool = False) -> float:
+    """Return `value` as a float of at least `least` (strictly: greater than it) and less than `below`."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"`{name}` (={value!r}) must be a number")
-    if not least <= value < below:
-        limit = f"at least {least:g}" + (f" and less than {below:g}" if below < float("inf") else " and finite")
+    if not least <= value < below or (strictly and value == least):
+        limit = f"{'greater than' if strictly else 'at least'} {least:g}" + (
+            f" and less than {below:g}" if below < float("inf") else " and finite"
+        )
         raise ValueError(f"`{name}` (={value}) must be {limit}")
     return float(value)
 
@@ -155,14 +158,15 @@ def _margins(
         if padding == "valid":
             return (0, 0), (0, 0)
         if padding != "same":
-            raise ValueError(f'`padding` (={padding!r}) must be numbers, "same" or "valid"')
+            raise ValueError(f"`padding` (={padding!r}) must be {PADDINGS}")
         # TensorFlow's rule: ceil(side / stride) outputs, and the odd row goes below.
         total = [max(((n - 1) // s) * s + k - n, 0) for n, k, s in zip(sides, spans, strides, strict=True)]
         return (total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2)
-    if isinstance(padding, tuple | list) and any(isinstance(part, tuple | list) for part in padding):
-        if len(padding) != 2 or not all(isinstance(part, tuple | list) and len(part) == 2 for part in padding):
-            raise ValueError(f"`padding` (={padding!r}) must be ((top, bottom), (left, right))")
-        vertical, horizontal = padding
-        return pair("padding", vertical, 0), pair("padding", horizontal, 0)
+    if isinstance(padding, tuple | list):
+        nested = [part for part in padding if isinstance(part, tuple | list)]
+        if len(padding) != 2 or len(nested) == 1 or any(len(part) != 2 for part in nested):
+            raise ValueError(f"`padding` (={padding!r}) must be {PADDINGS}")
+        if nested:
+            return pair("padding", nested[0], 0), pair("padding", nested[1], 0)
     rows, columns = pair("padding", padding, 0)  # type: ignore[arg-type]
     return (rows, rows), (columns, columns)

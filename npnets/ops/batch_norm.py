@@ -318,9 +318,7 @@ def _rows(x: Array) -> Array:
 
 
 def _eps(eps: float) -> float:
-    if _check.number("eps", eps, least=0.0) == 0.0:
-        raise ValueError(f"`eps` (={eps}) must be greater than 0")
-    return eps
+    return _check.number("eps", eps, least=0.0, strictly=True)
 
 
 def _inv_std(running_var: Array, eps: float) -> Array:

@@ -306,8 +306,8 @@ def _arguments(
     g = _check.groups(groups, x.shape[3], weight.shape[3])
     if weight.shape[2] * g != x.shape[3]:
         raise ValueError(
-            f"`weight` of shape {weight.shape} with `groups` (={g}) takes {weight.shape[2] * g} input channels, "
-            f"and `x` of shape {x.shape} has {x.shape[3]}"
+            f"`weight` (KH, KW, C/groups, N) of shape {weight.shape} with `groups` (={g}) "
+            f"takes {weight.shape[2] * g} input channels, and `x` (B, H, W, C) of shape {x.shape} has {x.shape[3]}"
         )
     window = _check.window(x.shape[1:3], weight.shape[:2], stride, padding, dilation)
     return x, weight, window, g

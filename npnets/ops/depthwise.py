@@ -208,7 +208,7 @@ def _arguments(x: Array, weight: Array, stride: Pair, padding: Padding, dilation
     _check.kernel("weight", weight.shape)
     if weight.shape[2] != x.shape[3]:
         raise ValueError(
-            f"`weight` of shape {weight.shape} has kernels for {weight.shape[2]} channels, "
-            f"and `x` of shape {x.shape} has {x.shape[3]}"
+            f"`weight` (KH, KW, C) of shape {weight.shape} has kernels for {weight.shape[2]} channels, "
+            f"and `x` (B, H, W, C) of shape {x.shape} has {x.shape[3]}"
         )
     return x, weight, _check.window(x.shape[1:3], weight.shape[:2], stride, padding, dilation)

@@ -141,7 +141,7 @@ def linear_backward(dout: Array, x: Array, weight: Array) -> tuple[Array, Array,
     >>> dx, dweight, dbias
     (array([[14.]]), array([[3., 6.]]), array([1., 2.]))
     """
-    x, weight, _ = _arguments(x, weight, None)
+    x, weight = _arguments(x, weight)
     dout = _check.upstream(dout, (len(x), weight.shape[1]), x.dtype)
     dx, dweight, dbias = np.zeros_like(x), np.zeros_like(weight), np.zeros(weight.shape[1], x.dtype)
     run = choose(loops=_loops_backward, numpy=_numpy_backward, numba=_numba_backward)
@@ -149,14 +149,16 @@ def linear_backward(dout: Array, x: Array, weight: Array) -> tuple[Array, Array,
     return dx, dweight, dbias
 
 
-def _arguments(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Array, Array]:
-    bias_given = [] if bias is None else [("bias", bias, "N")]
-    x, weight, *rest = _check.arrays(("x", x, "B M"), ("weight", weight, "M N"), *bias_given)
+def _arguments(x: Array, weight: Array, *bias: Array) -> list[Array]:
+    x, weight, *biases = _check.arrays(
+        ("x", x, "B M"), ("weight", weight, "M N"), *(("bias", one, "N") for one in bias)
+    )
     _check.kernel("weight", weight.shape)
     if len(weight) != x.shape[1]:
         raise ValueError(
-            f"`weight` of shape {weight.shape} takes {len(weight)} inputs, and `x` of shape {x.shape} has {x.shape[1]}"
+            f"`weight` (M, N) of shape {weight.shape} takes {len(weight)} inputs, "
+            f"and `x` (B, M) of shape {x.shape} has {x.shape[1]}"
         )
-    if rest:
-        _check.shape("bias", rest[0], weight.shape[1:], "one value for each column of `weight`")
-    return x, weight, rest[0] if rest else weight
+    for one in biases:
+        _check.shape("bias", one, weight.shape[1:], "one value for each column of `weight`")
+    return [x, weight, *biases]

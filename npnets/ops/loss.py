@@ -101,7 +101,7 @@ def _labels(labels: Array, rows: int, classes: int) -> Array:
     if not isinstance(labels, np.ndarray):
         raise TypeError(f"`labels` must be a NumPy array, and is a {type(labels).__name__}")
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"`labels` must be whole numbers, and is {labels.dtype}")
+        raise TypeError(f"`labels` must have an integer dtype, and has {labels.dtype}")
     _check.shape("labels", labels, (rows,), "one for each row of `logits`")
     outside = labels[(labels < 0) | (labels >= classes)]
     if outside.size:

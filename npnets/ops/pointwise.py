@@ -209,7 +209,7 @@ def _arguments(x: Array, weight: Array, groups: int) -> tuple[Array, Array, int]
     g = _check.groups(groups, x.shape[3], weight.shape[1])
     if len(weight) * g != x.shape[3]:
         raise ValueError(
-            f"`weight` of shape {weight.shape} with `groups` (={g}) takes {len(weight) * g} input channels, "
-            f"and `x` of shape {x.shape} has {x.shape[3]}"
+            f"`weight` (C/groups, N) of shape {weight.shape} with `groups` (={g}) "
+            f"takes {len(weight) * g} input channels, and `x` (B, H, W, C) of shape {x.shape} has {x.shape[3]}"
         )
     return x, weight, g

@@ -425,6 +425,7 @@ def _shape(x_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     if not isinstance(x_shape, tuple | list) or len(x_shape) != 4:
         raise ValueError(f"`x_shape` (={x_shape!r}) must be (B, H, W, C)")
     B, H, W, C = (_check.integer("x_shape", side, 0) for side in x_shape)
+    _check.image("x_shape", (B, H, W, C))
     return B, H, W, C
 
 

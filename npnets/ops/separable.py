@@ -135,9 +135,12 @@ def _arguments(x: Array, depthwise_weight: Array, pointwise_weight: Array) -> No
     )
     _check.kernel("depthwise_weight", depthwise_weight.shape)
     _check.kernel("pointwise_weight", pointwise_weight.shape)
-    for name, channels in (
-        ("depthwise_weight", depthwise_weight.shape[2]),
-        ("pointwise_weight", pointwise_weight.shape[0]),
+    for name, axes, shape, channels in (
+        ("depthwise_weight", "(KH, KW, C)", depthwise_weight.shape, depthwise_weight.shape[2]),
+        ("pointwise_weight", "(C, N)", pointwise_weight.shape, pointwise_weight.shape[0]),
     ):
         if channels != x.shape[3]:
-            raise ValueError(f"`{name}` takes {channels} input channels, and `x` of shape {x.shape} has {x.shape[3]}")
+            raise ValueError(
+                f"`{name}` {axes} of shape {shape} takes {channels} input channels, "
+                f"and `x` (B, H, W, C) of shape {x.shape} has {x.shape[3]}"
+            )

@@ -1,0 +1,28 @@
+"""Set before anything is imported: threads for Numba, and how many examples Hypothesis draws."""
+
+import importlib.util
+import os
+import re
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is imported
+
+from hypothesis import settings
+
+EXAMPLES = os.environ.get("NPNETS_EXAMPLES") or ("1000" if os.environ.get("CI") else "50")
+
+# Deterministic, and without a time limit on one example: the first call of a kernel compiles it.
+settings.register_profile("npnets", deadline=None, database=None, derandomize=True, max_examples=int(EXAMPLES))
+settings.load_profile("npnets")
+
+NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv)\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out the files that import PyTorch where it is absent and only the quick tests are asked for.
+
+    They hold no quick test. Any other run without PyTorch fails, as it should.
+    """
+    quick = config.option.markexpr == "quick" and importlib.util.find_spec("torch") is None
+    if quick and collection_path.suffix == ".py" and NEEDS_TORCH.search(collection_path.read_text("utf-8")):
+        return True
+    return None

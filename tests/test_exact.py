@@ -1,0 +1,99 @@
+"""On small whole numbers every sum is exact in any order: all implementations agree with PyTorch to the last bit."""
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import CASES, Case, on_each_implementation
+
+from npnets import _check, ops
+from npnets.testing import assert_exact
+
+
+def check_against_pytorch(case):
+    """Compare the output and every gradient; inputs must be untouched, results fresh and plain."""
+    out, backward = oracle.run(case.op, case.arrays(), case.options)
+    gradients = backward(case.dout(out.shape))
+
+    def check(dtype):
+        arrays, dout = case.arrays(dtype), case.dout(out.shape, dtype)
+        before = [array.copy() for array in (*arrays, dout)]
+        results = case.forward(arrays), *case.backward(dout, arrays)
+        for result, expected in zip(results, [out, *gradients], strict=True):
+            assert_exact(result, expected.astype(dtype))
+            assert result.flags.c_contiguous
+            assert result.flags.writeable
+            assert not any(np.shares_memory(result, array) for array in (*arrays, dout))
+        for array, copy in zip((*arrays, dout), before, strict=True):
+            assert_exact(array, copy)
+
+    on_each_implementation(check)
+
+
+@pytest.mark.parametrize("op", CASES)
+@given(data=st.data())
+def test_as_pytorch(op, data):
+    check_against_pytorch(data.draw(CASES[op]))
+
+
+# Wrong results that were released elsewhere.
+NAMED = {
+    "PyTorch 50042: dweight of a depthwise convolution, 24 channels, stride 2": Case(
+        "depthwise_conv2d", ((2, 14, 14, 24), (3, 3, 24)), {"stride": 2, "padding": 1}
+    ),
+    "PyTorch 19912: 4 to 16 channels in 2 groups": Case(
+        "group_conv2d", ((2, 8, 8, 4), (3, 3, 2, 16)), {"padding": 1, "groups": 2}
+    ),
+    "PyTorch 25101: dx of a 5 x 5 kernel with stride 3": Case(
+        "conv2d", ((2, 11, 13, 3), (5, 5, 3, 4)), {"stride": 3, "padding": 2}
+    ),
+    "a channel multiplier": Case("group_conv2d", ((2, 5, 6, 3), (3, 3, 1, 6)), {"groups": 3}),
+    "rows and columns that no window reaches": Case("conv2d", ((1, 6, 7, 2), (2, 2, 2, 3)), {"stride": 3}),
+    "a stride longer than the kernel": Case("depthwise_conv2d", ((1, 7, 8, 3), (1, 1, 3)), {"stride": 3}),
+    "a kernel larger than the image": Case("conv2d", ((1, 2, 1, 2), (5, 4, 2, 3)), {"padding": (2, 2)}),
+    "a 1 x 1 kernel with padding": Case("conv2d", ((1, 3, 2, 3), (1, 1, 3, 2)), {"padding": 1}),
+    "more pixels than the blocks of the weight's gradient": Case(
+        "pointwise_conv2d", ((3, 9, 11, 6), (3, 8)), {"groups": 2}
+    ),
+    "windows that overlap, all values equal": Case(
+        "max_pool2d", ((2, 6, 5, 3),), {"kernel_size": 3, "stride": 1}, unit=0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named_case(name):
+    check_against_pytorch(NAMED[name])
+
+
+def test_channel_shuffle_of_twelve():
+    order = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]
+    x = np.arange(12.0).reshape(1, 1, 1, 12)
+
+    def check(dtype):
+        assert_exact(ops.channel_shuffle(x.astype(dtype), 4).ravel(), np.array(order, dtype))
+        assert_exact(ops.channel_shuffle_backward(x[..., order].astype(dtype), 4), x.astype(dtype))
+
+    on_each_implementation(check)
+
+
+@pytest.mark.parametrize(
+    ("side", "kernel", "stride", "dilation", "before", "out"),
+    [  # TensorFlow's rule by hand: ceil(side / stride) outputs, the odd pixel of padding behind
+        (5, 3, 1, 1, 1, 5),
+        (6, 3, 2, 1, 0, 3),
+        (7, 3, 2, 1, 1, 4),
+        (224, 3, 2, 1, 0, 112),
+        (5, 2, 1, 1, 0, 5),
+        (5, 4, 1, 1, 1, 5),
+        (7, 5, 3, 1, 2, 3),
+        (8, 1, 2, 1, 0, 4),
+        (9, 2, 3, 1, 0, 3),
+        (5, 3, 1, 2, 2, 5),
+        (1, 5, 1, 1, 2, 1),
+    ],
+)
+def test_same_padding_is_tensorflows(side, kernel, stride, dilation, before, out):
+    window = _check.window((side, side), (kernel, kernel), stride, "same", dilation)
+    assert (window.before, window.out) == ((before, before), (out, out))

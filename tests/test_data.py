@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -158,7 +158,6 @@ def test_a_package_that_lacks_something_itself_says_what(tmp_path, monkeypatch):
     ),
     compressed=st.booleans(),
 )
-@settings(deadline=None)
 def test_idx_round_trip(values, compressed, tmp_path_factory):
     content = encode(values)
     path = write(tmp_path_factory.getbasetemp(), "round.idx", gzip.compress(content, 1) if compressed else content)
@@ -269,7 +268,6 @@ def test_a_gzip_bomb_is_opened_no_further_than_promised(tmp_path):
 
 
 @given(st.binary(max_size=64), st.booleans())
-@settings(deadline=None)
 def test_rubbish_is_read_or_refused_by_a_value_error(tmp_path_factory, rubbish, compressed):
     content = b"\0\0" + rubbish
     path = write(tmp_path_factory.getbasetemp(), "rubbish", gzip.compress(content, 1) if compressed else content)
@@ -359,7 +357,6 @@ def crop_flip_slowly(x, rng, padding, flip):
 
 
 @given(x=IMAGES, seed=st.integers(0, 2**32), padding=st.integers(0, 3), flip=st.booleans())
-@settings(deadline=None)
 def test_crop_flip_is_the_slow_loop(x, seed, padding, flip):
     before = x.copy()
     out = data.random_crop_flip(x, np.random.default_rng(seed), padding=padding, flip=flip)
@@ -381,7 +378,6 @@ def test_crop_flip_takes_every_place_equally_often():
 
 
 @given(x=IMAGES.filter(lambda x: x.size))
-@settings(deadline=None)
 def test_statistics_and_normalise(x):
     mean, std = data.channel_statistics(x)
     flat = x.reshape(-1, x.shape[3]) / 255

@@ -12,7 +12,7 @@ how many threads there are.
 import operator
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 
 from npnets._jit import OPTIONS
@@ -101,5 +101,6 @@ def run(kernel: Callable[..., None], items: int, work: int, *args: object) -> No
     try:
         kernel(bounds[0], bounds[1], *args)
     finally:
-        for other in others:
-            other.result()
+        wait(others)  # after an error, too: no thread may go on writing into the caller's arrays
+    for other in others:
+        other.result()

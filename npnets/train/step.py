@@ -42,7 +42,15 @@ def train_step(net: Network, optimizer: SGD, x: Array, labels: Array, *, label_s
     >>> losses[-1] < losses[0]
     True
     """
-    loss, dlogits = softmax_cross_entropy(net(x), labels, label_smoothing=label_smoothing)
+    return step_with_logits(net, optimizer, x, labels, label_smoothing)[0]
+
+
+def step_with_logits(
+    net: Network, optimizer: SGD, x: Array, labels: Array, label_smoothing: float
+) -> tuple[float, Array]:
+    """Do what `train_step` does, and return the loss and the logits (B, classes) from before the step."""
+    logits = net(x)
+    loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
     net.backward(dlogits)
     optimizer.step()
-    return float(loss)
+    return float(loss), logits

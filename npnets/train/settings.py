@@ -1,0 +1,138 @@
+"""What a training is: its settings, and the network that they describe."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from npnets import _check
+from npnets.models import MobileNetV1, Network, ShuffleNetV1
+from npnets.train.schedule import SCHEDULES
+from npnets.train.sgd import SKIPS
+
+MODELS = ("mobilenet", "shufflenet")
+BODIES = ("small", "paper")
+
+# For images of up to 64 pixels a side: no stride in the stem, and fewer strides in the body.
+SMALL_ROWS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
+SMALL_STAGES, SMALL_UNITS, SMALL_STEM = (60, 120), (2, 3), 12
+
+# No network of the papers comes near these; a checkpoint that asks for more is damaged or worse.
+MOST = 16.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the result of a training, apart from the data itself.
+
+    Attributes
+    ----------
+    model
+        "mobilenet" or "shufflenet".
+    body
+        "paper": the paper's network; "small": one for images of up to 64 pixels a side.
+    width
+        MobileNet's width multiplier.
+    groups, scale
+        ShuffleNet's groups and scale factor.
+    data
+        A name or folder for `npnets.data.load`.
+    epochs, batch_size
+        How often each image is seen; how many images a step. An incomplete last batch is left out.
+    lr, schedule
+        The highest learning rate, and its course: see `npnets.train.schedule`.
+    momentum, nesterov, weight_decay, skip_decay
+        Of `SGD`.
+    label_smoothing
+        Of `ops.softmax_cross_entropy`.
+    crop, flip
+        By how many pixels images are moved at random, and whether they are mirrored at random.
+    seed
+        Of the weights, the order of the images, crops and flips.
+    """
+
+    model: str = "mobilenet"
+    body: str = "small"
+    width: float = 0.5
+    groups: int = 3
+    scale: float = 1.0
+    data: str = "fashion-mnist"
+    epochs: int = 5
+    batch_size: int = 64
+    lr: float = 0.2
+    schedule: str = "one-cycle"
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 4e-5
+    skip_decay: tuple[str, ...] = ()
+    label_smoothing: float = 0.0
+    crop: int = 0
+    flip: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("model", MODELS), ("body", BODIES), ("schedule", tuple(SCHEDULES))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"`{name}` (={getattr(self, name)!r}) must be one of {', '.join(map(repr, allowed))}")
+        if not set(self.skip_decay) <= set(SKIPS):
+            raise ValueError(f"`skip_decay` (={self.skip_decay!r}) must hold only {', '.join(map(repr, SKIPS))}")
+        for name in ("width", "scale"):
+            if not 0 < _check.number(name, getattr(self, name), least=0.0) <= MOST:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be greater than 0 and at most {MOST:g}")
+        for name, least in (("groups", 1), ("epochs", 1), ("batch_size", 2), ("crop", 0), ("seed", 0)):
+            _check.integer(name, getattr(self, name), least)
+        for name in ("lr", "momentum", "weight_decay"):
+            _check.number(name, getattr(self, name), least=0.0)
+        _check.number("label_smoothing", self.label_smoothing, least=0.0, below=1.0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as JSON's types."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the settings that `as_json` gave, checked.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A setting is missing, unknown or out of its range.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if values.keys() != names:
+            raise ValueError(f"the settings differ from npnets' in {', '.join(sorted(values.keys() ^ names))}")
+        return cls(**{**values, "skip_decay": tuple(values["skip_decay"])})
+
+    def network(self, image_shape: tuple[int, int, int], num_classes: int) -> Network:
+        """Build the network for images (H, W, C).
+
+        Raises
+        ------
+        ValueError
+            Channels and groups do not divide.
+        """
+        shared: dict[str, Any] = {"num_classes": num_classes, "in_channels": image_shape[2], "seed": self.seed}
+        if self.model == "mobilenet":
+            small: dict[str, Any] = {"rows": SMALL_ROWS, "stem_stride": 1} if self.body == "small" else {}
+            return MobileNetV1(width=self.width, **small, **shared)
+        if self.body == "paper":
+            return ShuffleNetV1(groups=self.groups, scale=self.scale, **shared)
+        return ShuffleNetV1(
+            groups=self.groups,
+            stem_channels=_nearest(SMALL_STEM * self.scale, self.groups),
+            stage_channels=[_nearest(channels * self.scale, 4 * self.groups) for channels in SMALL_STAGES],
+            stage_units=SMALL_UNITS,
+            stem_stride=1,
+            stem_pool=False,
+            **shared,
+        )
+
+
+def _nearest(channels: float, divisor: int) -> int:
+    """Return the multiple of `divisor` nearest to `channels`, but not 0."""
+    return max(1, round(channels / divisor)) * divisor
+
+
+def body_for(image_shape: tuple[int, int, int]) -> str:
+    """Return which body suits images (H, W, C): "small" up to 64 pixels a side, else "paper"."""
+    return "small" if max(image_shape[:2]) <= 64 else "paper"

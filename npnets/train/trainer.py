@@ -1,0 +1,284 @@
+"""The training loop, one step at a time, so that it can stop and go on anywhere.
+
+The order of an epoch's images depends on the seed and the epoch, a batch's crops and flips on the seed, the epoch and
+the position in it: `numpy.random.default_rng([seed, epoch, position])`. So seed, epoch and position *are* the state of
+all random numbers, and a training that was resumed takes the same steps, bit for bit, as one that never stopped.
+"""
+
+import math
+import os
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from npnets._check import Array
+from npnets.data import Dataset, channel_statistics, normalise, random_crop_flip
+from npnets.models import Network
+from npnets.ops import softmax_cross_entropy
+from npnets.train import checkpoint
+from npnets.train.schedule import rate
+from npnets.train.settings import Settings
+from npnets.train.sgd import SGD
+from npnets.train.step import step_with_logits
+
+EVALUATION_BATCH = 250
+
+
+class Epoch(NamedTuple):
+    """One row of the log: means over the epoch's steps, and the result on the test images after it."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+    images_per_second: float
+
+
+class Evaluation(NamedTuple):
+    """The result on the test images; `confusion[a, b]` counts those of class a that were taken for class b."""
+
+    loss: float
+    accuracy: float
+    confusion: Array
+
+
+@dataclass
+class Running:
+    """What an epoch has summed up so far."""
+
+    steps: int = 0
+    loss: float = 0.0
+    right: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Trainer:
+    """A network, its optimiser and its data, at some position of a training.
+
+    Attributes
+    ----------
+    settings, dataset
+        What is trained, and on what.
+    epoch, position
+        How many epochs are complete; how many steps of the next one have been taken.
+    running
+        The sums of the incomplete epoch.
+    history
+        A row for each complete epoch.
+    """
+
+    settings: Settings
+    dataset: Dataset
+    epoch: int = 0
+    position: int = 0
+    running: Running = field(default_factory=Running)
+    history: list[Epoch] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.settings.batch_size > len(self.dataset.x_train):
+            raise ValueError(
+                f"`batch_size` (={self.settings.batch_size}) must be at most the number of training images "
+                f"(={len(self.dataset.x_train)})"
+            )
+        self.mean, self.std = channel_statistics(self.dataset.x_train)
+        self.net = self.settings.network(self.dataset.image_shape, len(self.dataset.classes))
+        self.optimizer = self._optimizer(self.net)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many whole batches the training images make."""
+        return len(self.dataset.x_train) // self.settings.batch_size
+
+    @property
+    def steps(self) -> int:
+        """How many steps the whole training has."""
+        return self.settings.epochs * self.steps_per_epoch
+
+    @property
+    def steps_done(self) -> int:
+        """How many of them have been taken."""
+        return self.epoch * self.steps_per_epoch + self.position
+
+    def step(self) -> float:
+        """Take the next step, and return its loss.
+
+        Raises
+        ------
+        FloatingPointError
+            The loss is not finite: the training has diverged, and nothing that follows would be of use.
+        """
+        settings = self.settings
+        if self.position == self.steps_per_epoch:
+            raise RuntimeError("the epoch is complete: call finish_epoch() before its next step")
+        self.optimizer.lr = rate(settings.schedule, settings.lr, self.steps_done, self.steps)
+        x, labels = self._batch()
+        self.net.train()
+        loss, logits = step_with_logits(self.net, self.optimizer, x, labels, settings.label_smoothing)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} in epoch {self.epoch + 1}, step {self.position + 1}: a smaller `lr` "
+                f"(={settings.lr}) may help"
+            )
+        self.position += 1
+        self.running.steps += 1
+        self.running.loss += loss
+        self.running.right += int((logits.argmax(1) == labels).sum())
+        return loss
+
+    def finish_epoch(self) -> Evaluation:
+        """Evaluate, and add the epoch's row to `history`."""
+        evaluation = self.evaluate()
+        running, batch = self.running, self.settings.batch_size
+        images = running.steps * batch
+        self.history.append(
+            Epoch(
+                epoch=self.epoch + 1,
+                lr=self.optimizer.lr,
+                train_loss=running.loss / running.steps,
+                train_accuracy=running.right / images,
+                test_loss=evaluation.loss,
+                test_accuracy=evaluation.accuracy,
+                seconds=running.seconds,
+                images_per_second=images / running.seconds if running.seconds else 0.0,
+            )
+        )
+        self.epoch, self.position, self.running = self.epoch + 1, 0, Running()
+        return evaluation
+
+    def evaluate(self) -> Evaluation:
+        """Run the test images through the network in eval mode."""
+        net, data = self.net.eval(), self.dataset
+        classes = len(data.classes)
+        total, confusion = 0.0, np.zeros((classes, classes), np.int64)
+        for start in range(0, len(data.x_test), EVALUATION_BATCH):
+            labels = data.y_test[start : start + EVALUATION_BATCH]
+            logits = net(normalise(data.x_test[start : start + EVALUATION_BATCH], self.mean, self.std, net.dtype))
+            total += float(softmax_cross_entropy(logits, labels)[0]) * len(labels)
+            np.add.at(confusion, (labels, logits.argmax(1)), 1)
+        images = len(data.x_test)
+        return Evaluation(total / images, int(confusion.trace()) / images, confusion)
+
+    def probe(self) -> Network:
+        """Take one step with a copy of the network on the next batch, to learn what a step costs; change nothing."""
+        net = self.settings.network(self.dataset.image_shape, len(self.dataset.classes)).train()
+        step_with_logits(net, self._optimizer(net), *self._batch(), self.settings.label_smoothing)
+        return net
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint of everything that the rest of the training depends on.
+
+        Raises
+        ------
+        OSError, ModuleNotFoundError
+            As `checkpoint.save`.
+        """
+        arrays = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        arrays |= {f"velocity.{name}": value for name, value in self.optimizer.state_dict().items()}
+        about: dict[str, Any] = {
+            "settings": self.settings.as_json(),
+            "epoch": self.epoch,
+            "position": self.position,
+            "running": vars(self.running),
+            "history": self.history,
+            "image_shape": self.dataset.image_shape,
+            "classes": self.dataset.classes,
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+        }
+        checkpoint.save(path, arrays, about)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str], dataset: Dataset, settings: Settings | None = None) -> Self:
+        """Return the trainer that `save` wrote, ready for its next step.
+
+        Parameters
+        ----------
+        path
+            Of the checkpoint.
+        dataset
+            The same data as then.
+        settings
+            The checkpoint's if None; otherwise these, for more epochs, say.
+
+        Raises
+        ------
+        FileNotFoundError, ModuleNotFoundError
+            As `checkpoint.load`.
+        ValueError
+            The file is no checkpoint, or a damaged one, or one of other data or another network.
+        """
+        arrays, about = checkpoint.load(path)
+        try:
+            given = Settings.from_json(about["settings"])
+            if (tuple(about["image_shape"]), tuple(about["classes"])) != (dataset.image_shape, dataset.classes):
+                raise ValueError(f"it was trained on other images or classes than those of {dataset.name!r}")
+            trainer = cls(
+                given if settings is None else settings,
+                dataset,
+                _count(about["epoch"]),
+                _count(about["position"]),
+                Running(**about["running"]),
+                [Epoch(*row) for row in about["history"]],
+            )
+            if [about["mean"], about["std"]] != [trainer.mean.tolist(), trainer.std.tolist()]:
+                raise ValueError(f"it was trained on other images than those of {dataset.name!r}")
+            if len(trainer.history) != trainer.epoch or trainer.position > trainer.steps_per_epoch:
+                raise ValueError("its position is not one of its training")
+            parts: dict[str, dict[str, Array]] = {"net": {}, "velocity": {}}
+            for name, value in arrays.items():
+                part, _, rest = name.partition(".")
+                parts[part][rest] = value
+            trainer.net.load_state_dict(parts["net"])
+            trainer.optimizer.load_state_dict(parts["velocity"])
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
+            raise ValueError(f"{path} cannot be resumed: {reason}") from None
+        return trainer
+
+    def _optimizer(self, net: Network) -> SGD:
+        settings = self.settings
+        return SGD(
+            net,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=settings.nesterov and settings.momentum > 0,
+            skip_decay=settings.skip_decay,
+        )
+
+    def _batch(self) -> tuple[Array, Array]:
+        """Return the next step's images, cropped, flipped and normalised, and their labels."""
+        settings, data = self.settings, self.dataset
+        order = np.random.default_rng([settings.seed, self.epoch]).permutation(len(data.x_train))
+        chosen = order[self.position * settings.batch_size : (self.position + 1) * settings.batch_size]
+        images = data.x_train[chosen]
+        if settings.crop or settings.flip:
+            rng = np.random.default_rng([settings.seed, self.epoch, self.position])
+            images = random_crop_flip(images, rng, padding=settings.crop, flip=settings.flip)
+        return normalise(images, self.mean, self.std, self.net.dtype), data.y_train[chosen]
+
+
+def saved_settings(path: str | os.PathLike[str]) -> Settings:
+    """Return the settings of a checkpoint.
+
+    Raises
+    ------
+    FileNotFoundError, ModuleNotFoundError, ValueError
+        As `checkpoint.load`; also where the settings are damaged.
+    """
+    _, about = checkpoint.load(path)
+    try:
+        return Settings.from_json(about["settings"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is not a checkpoint of npnets, or a damaged one: {error}") from None
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value

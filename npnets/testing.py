@@ -194,11 +194,11 @@ class Rounded:
     unit: float
 
     @classmethod
-    def exact(cls, value: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> "Rounded":
-        """Return inputs of a program, which have no error yet; it computes in their dtype, or in `dtype`."""
+    def exact(cls, value: npt.ArrayLike) -> "Rounded":
+        """Return inputs of a program, which have no error yet; it computes in their dtype."""
         given = np.asarray(value)
         fine = given.astype(np.longdouble)
-        return cls(fine, np.zeros_like(fine), _unit(dtype or given.dtype) + _unit(np.longdouble))
+        return cls(fine, np.zeros_like(fine), _unit(given.dtype) + _unit(np.longdouble))
 
     def check(self, actual: npt.ArrayLike) -> None:
         """Assert that `actual` is within the bound."""
@@ -214,6 +214,9 @@ class Rounded:
     def __sub__(self, other: "Rounded | float") -> "Rounded":
         return self + -self._like(other)
 
+    def __rsub__(self, other: float) -> "Rounded":
+        return self._like(other) - self
+
     def __mul__(self, other: "Rounded | float") -> "Rounded":
         other = self._like(other)
         a, b = abs(self.value), abs(other.value)
@@ -225,6 +228,9 @@ class Rounded:
         if (b <= other.error).any():
             raise ValueError("the divisor may be 0 within its error")
         return self._round(self.value / other.value, (a * other.error + b * self.error) / (b * (b - other.error)))
+
+    def __rtruediv__(self, other: float) -> "Rounded":
+        return self._like(other) / self
 
     def __getitem__(self, index: Any) -> "Rounded":
         return Rounded(self.value[index], self.error[index], self.unit)
@@ -252,7 +258,9 @@ class Rounded:
         return Rounded(self.value.sum(axis), error + spread, self.unit)
 
     def _like(self, other: "Rounded | float") -> "Rounded":
-        return other if isinstance(other, Rounded) else Rounded.exact(np.longdouble(other))
+        if isinstance(other, Rounded):
+            return other
+        return Rounded(np.asarray(other, np.longdouble), np.zeros((), np.longdouble), self.unit)
 
     def _round(self, value: Array, error: Array, units: int = 1) -> "Rounded":
         return Rounded(value, error + units * self.unit * (abs(value) + error), self.unit)
@@ -305,11 +313,11 @@ def assert_gradient(
 
     The tolerance. Let D(h) be the central difference and D its limit. By Taylor D(h) = D + c h^2 + O(h^4), so that
     D(2h) - D(h) = 3 c h^2 + O(h^4) measures the truncation: D(h) is off by a third of it, and all of it is allowed,
-    which leaves room for the higher terms. Rounding: the products <dout, f> that D(h) subtracts are each off by at most
-    gamma_n <|dout|, |f|>, n the number of values that go into one; and x + h e is rounded too, which moves the product
-    by u <|dx|, |x|>. Together, over the 2 h of the denominator::
+    which leaves room for the higher terms. Rounding: a value of f is off by at most gamma_n |f|, n = x.size, if it is a
+    sum over all of x; and x + h e is rounded too, which moves <dout, f> by u <|dx|, |x|>. <dout, f> itself is summed in
+    longdouble, with a gamma of its own, n = dout.size. Two such products over the 2 h of the denominator::
 
-        |D(h) - dx| <= |D(2h) - D(h)| + gamma_n (<|dout|, |f(x)|> + <|dx|, |x|>) / h,   n = x.size + dout.size
+        |D(h) - dx| <= |D(2h) - D(h)| + (gamma_x.size + gamma_dout.size) (<|dout|, |f(x)|> + <|dx|, |x|>) / h
 
     Parameters
     ----------
@@ -321,8 +329,8 @@ def assert_gradient(
     Raises
     ------
     AssertionError
-        An entry is further away; or more than half of the digits are lost in the differences, as near a kink of f, so
-        that they could tell nothing.
+        An entry is further away; or D(2h) and D(h) share less than half of their digits, as near a kink of f, so that
+        they could tell nothing.
 
     Examples
     --------
@@ -332,10 +340,11 @@ def assert_gradient(
     """
     near, far = (numeric_gradient(f, x, dout, direction=direction, step=h) for h in (STEP, 2 * STEP))
     magnitude = _inner(abs(dout), abs(np.asarray(f(x)))) + _inner(abs(dx), abs(x))
-    bound = abs(far - near) + rounding_bound(x.size + dout.size, x.dtype) * magnitude / STEP
-    if (bound > np.sqrt(np.finfo(x.dtype).eps) * max(1.0, magnitude)).any():
-        raise AssertionError("the differences lose more than half of their digits: is there a kink near x?")
-    _near(dx if direction is None else np.asarray(_inner(dx, direction)), near, bound)
+    truncation = abs(far - near)
+    if (truncation > np.sqrt(_unit(np.float64)) * max(1.0, magnitude)).any():
+        raise AssertionError("the differences share less than half of their digits: is there a kink near x?")
+    rounding = (rounding_bound(x.size, np.float64) + rounding_bound(dout.size, np.longdouble)) * magnitude / STEP
+    _near(dx if direction is None else np.asarray(_inner(dx, direction)), near, truncation + rounding)
 
 
 def _unit(dtype: npt.DTypeLike) -> float:
@@ -348,11 +357,11 @@ def _gamma(n: int, unit: float) -> float:
     return n * unit / (1 - n * unit)
 
 
-def _inner(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+def _inner(a: npt.ArrayLike, b: npt.ArrayLike) -> Any:
+    a, b = np.asarray(a, np.longdouble), np.asarray(b, np.longdouble)
     if a.shape != b.shape:
         raise AssertionError(f"the shapes {a.shape} and {b.shape} differ")
-    return float(np.vdot(a, b))
+    return np.vdot(a, b)
 
 
 def _near(actual: Array, reference: Array, bound: Array) -> None:

@@ -1,0 +1,96 @@
+"""The gradients of smooth operations against central differences in float64, with a random dout, away from kinks."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import DTYPES, on_each_implementation
+
+from npnets import ops
+from npnets.testing import assert_gradient
+
+pytestmark = pytest.mark.quick
+
+FLOAT64 = DTYPES[1:]
+
+
+def spread(rng, shape):
+    """Return values that differ by 0.3 or more along the first axis: no channel is nearly constant."""
+    ranks = rng.permuted(np.broadcast_to(np.arange(shape[0])[:, None], shape), axis=0)
+    return 0.5 * ranks + rng.uniform(-0.1, 0.1, shape)
+
+
+@st.composite
+def batches(draw):
+    """Draw dout, x, gamma, beta and a direction for x; batch norm of 2 to 6 values in each of 1 to 4 channels."""
+    shape = draw(st.tuples(st.integers(2, 6), st.integers(1, 4)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return rng.standard_normal(shape), spread(rng, shape), *rng.standard_normal((2, shape[1]))
+
+
+@given(batches())
+def test_batch_norm_train(batch):
+    dout, x, gamma, beta = batch
+
+    def check(dtype):
+        _, mean, inv_std = ops.batch_norm_train(x, gamma, beta)
+        dx, dgamma, dbeta = ops.batch_norm_train_backward(dout, x, gamma, mean, inv_std)
+        assert_gradient(lambda x: ops.batch_norm_train(x, gamma, beta)[0], x, dout, dx)
+        assert_gradient(lambda gamma: ops.batch_norm_train(x, gamma, beta)[0], gamma, dout, dgamma)
+        assert_gradient(lambda beta: ops.batch_norm_train(x, gamma, beta)[0], beta, dout, dbeta)
+
+    on_each_implementation(check, FLOAT64)
+
+
+@given(batches())
+def test_batch_norm_eval(batch):
+    dout, x, gamma, beta = batch
+    running = beta + 1, gamma**2
+
+    def check(dtype):
+        dx, dgamma, dbeta = ops.batch_norm_eval_backward(dout, x, gamma, *running, eps=0.1)
+        assert_gradient(lambda x: ops.batch_norm_eval(x, gamma, beta, *running, eps=0.1), x, dout, dx)
+        assert_gradient(lambda gamma: ops.batch_norm_eval(x, gamma, beta, *running, eps=0.1), gamma, dout, dgamma)
+        assert_gradient(lambda beta: ops.batch_norm_eval(x, gamma, beta, *running, eps=0.1), beta, dout, dbeta)
+
+    on_each_implementation(check, FLOAT64)
+
+
+def test_batch_norm_along_one_direction():
+    """One random direction checks the gradient by all of a large input."""
+    rng = np.random.default_rng(0)
+    x, dout, direction = rng.standard_normal((3, 2, 9, 8, 5))
+    gamma, beta = rng.standard_normal((2, 5))
+
+    def check(dtype):
+        _, mean, inv_std = ops.batch_norm_train(x, gamma, beta)
+        dx, _, _ = ops.batch_norm_train_backward(dout, x, gamma, mean, inv_std)
+        assert_gradient(lambda x: ops.batch_norm_train(x, gamma, beta)[0], x, dout, dx, direction=direction)
+
+    on_each_implementation(check, FLOAT64)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.7]), st.integers(0, 2**32 - 1))
+def test_softmax_cross_entropy(B, N, smoothing, seed):
+    rng = np.random.default_rng(seed)
+    logits, labels, dloss = 2 * rng.standard_normal((B, N)), rng.integers(0, N, B), rng.standard_normal(())
+
+    def check(dtype):
+        loss = lambda z: ops.softmax_cross_entropy(z, labels, label_smoothing=smoothing)  # noqa: E731
+        assert_gradient(lambda z: loss(z)[0], logits, dloss, dloss * loss(logits)[1])
+
+    on_each_implementation(check, FLOAT64)
+
+
+@pytest.mark.parametrize(("op", "kinks"), [("relu", (0,)), ("relu6", (0, 6)), ("leaky_relu", (0,))])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_activations(op, kinks, seed):
+    rng = np.random.default_rng(seed)
+    x, dout = rng.uniform(-9, 9, 20), rng.standard_normal(20)
+    for kink in kinks:
+        x[abs(x - kink) < 0.01] += 0.02
+
+    def check(dtype):
+        assert_gradient(getattr(ops, op), x, dout, getattr(ops, op + "_backward")(dout, x))
+
+    on_each_implementation(check, FLOAT64)

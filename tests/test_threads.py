@@ -34,7 +34,8 @@ def arrays(dtype: type = np.float32) -> dict[str, np.ndarray]:
     return {
         "x": real(5, 19, 17, 66), "dense": real(3, 3, 66, 10), "grouped": real(3, 3, 22, 15),
         "depthwise": real(3, 3, 66), "pointwise": real(66, 21), "pointwise_grouped": real(11, 42),
-        "channel": real(66), "positive": real(66) ** 2 + 1, "rows": real(37, 101), "matrix": real(101, 53), "bias": real(53), "logits": real(1999, 7),
+        "channel": real(66), "positive": real(66) ** 2 + 1,
+        "rows": real(37, 101), "matrix": real(101, 53), "bias": real(53), "logits": real(1999, 7),
         "labels": rng.integers(0, 7, 1999),
     }  # fmt: skip
 

@@ -260,7 +260,20 @@ def group_conv2d(
     Group a of the output, channels a N/g to (a+1) N/g, sees only group a of the input, channels a C/g to (a+1) C/g
     (ShuffleNet, arXiv 1707.01083, section 3.1). It costs 1/g of a standard convolution: KH KW (C/g) N H' W' mult-adds.
 
-    Parameters, returns and errors are those of `conv2d`.
+    Parameters
+    ----------
+    x, weight, groups, stride, padding, dilation
+        As in `conv2d`; `groups` has to be given.
+
+    Returns
+    -------
+    out
+        G, (B, H', W', N), in the dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
 
     Examples
     --------
@@ -282,7 +295,24 @@ def group_conv2d_backward(
     padding: Padding = 0,
     dilation: Pair = 1,
 ) -> tuple[Array, Array]:
-    """Return the gradients dx, dweight of `group_conv2d`: those of `conv2d_backward`, in which q(n) keeps groups apart.
+    """Return the gradients of `group_conv2d`: those of `conv2d_backward`, in which q(n) keeps the groups apart.
+
+    Parameters
+    ----------
+    dout
+        dG, (B, H', W', N): the gradient of the loss by the output.
+    x, weight, groups, stride, padding, dilation
+        As they were given to `group_conv2d`.
+
+    Returns
+    -------
+    dx, dweight
+        dF and dK, of the shapes of `x` and `weight`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d_backward`.
 
     Examples
     --------

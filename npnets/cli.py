@@ -1,0 +1,187 @@
+"""The command `npnets`: one short function for each subcommand."""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from npnets import __version__
+from npnets._config import IMPLEMENTATIONS, use
+from npnets._parallel import set_threads
+from npnets.data import load
+from npnets.train.run import CHECKPOINT, check_optional, run
+from npnets.train.schedule import SCHEDULES
+from npnets.train.settings import BODIES, MODELS, Settings, body_for
+from npnets.train.sgd import SKIPS
+from npnets.train.trainer import Trainer, saved_settings
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `npnets` with these arguments, or with the process's own, and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal in cp1252 or cp949 shows "?" for what it cannot show
+            stream.reconfigure(errors="replace")
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 0
+    try:
+        status: int = arguments.command(arguments)
+    except (ValueError, TypeError, OSError, ModuleNotFoundError, FloatingPointError, MemoryError) as error:
+        print(f"npnets: error: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("npnets: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return status
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train a network: `npnets train`."""
+    check_optional()
+    given = {name: value for name, value in vars(arguments).items() if name in _SETTINGS and value is not None}
+    if arguments.threads is not None:
+        set_threads(arguments.threads)
+    use(arguments.use)
+    if arguments.resume is not None:
+        trainer, out = _resumed(Path(arguments.resume), given)
+        if arguments.out is not None:
+            raise ValueError(f"`--out` (={arguments.out}) cannot go with --resume, which goes on in {out}")
+    else:
+        if "skip_decay" in given:
+            given["skip_decay"] = tuple(given["skip_decay"])
+        dataset = load(given.get("data", Settings.data))
+        settings = Settings(**{"body": body_for(dataset.image_shape), **given})
+        trainer = Trainer(settings, dataset)
+        out = _new_folder(arguments.out, f"{settings.model}-{dataset.name}")
+    return 0 if run(trainer, out) else INTERRUPTED
+
+
+def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
+    """Return the trainer that stopped in the folder `where`, and the folder."""
+    checkpoint = where / CHECKPOINT if where.is_dir() else where
+    settings = saved_settings(checkpoint)
+    others = sorted(given.keys() - {"epochs"})
+    if others:
+        flags = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise ValueError(
+            f"{flags} cannot go with --resume: the checkpoint holds the settings; only --epochs may change"
+        )
+    if "epochs" in given:
+        settings = dataclasses.replace(settings, **{"epochs": given["epochs"]})
+    return Trainer.resume(checkpoint, load(settings.data), settings), checkpoint.parent
+
+
+def _new_folder(wanted: str | None, name: str) -> Path:
+    """Make the folder for the results, and never one that holds other results."""
+    if wanted is not None:
+        out = Path(wanted)
+        if (out / CHECKPOINT).exists():
+            raise ValueError(f"`--out` (={wanted}) holds a training already: see --resume, or name another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    for number in range(1, 10_000):
+        out = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            out.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return out
+    raise ValueError("`runs` is full: name another folder with --out")
+
+
+_SETTINGS = {field.name for field in dataclasses.fields(Settings)}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="npnets",
+        description="MobileNet V1 and ShuffleNet V1 from scratch, in NumPy and Numba.",
+        epilog="`npnets COMMAND --help` explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"npnets {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser.set_defaults(command=None)
+    _train_parser(commands.add_parser("train", help="train a network on pictures", description=_TRAIN, epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
+    return parser
+
+
+_TRAIN = """\
+Train a MobileNet or a ShuffleNet, and leave in a folder: the log (CSV), the training curves and the confusion
+matrix (PNG), and a checkpoint. Without options: a small MobileNet on a part of Fashion-MNIST, in a minute or two.
+Ctrl-C saves, and says how to go on.
+"""
+
+_EXAMPLES = """\
+examples:
+  npnets train
+  npnets train --model shufflenet --groups 3 --epochs 10 --out runs/shuffle
+  npnets train --data digits --flip 0
+  npnets train --resume runs/shuffle --epochs 20
+"""
+
+
+def _train_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=train)
+    default = Settings()
+
+    def setting(
+        group: argparse._ArgumentGroup, name: str, about: str, kind: Callable[[str], object] = str, **more: object
+    ) -> None:
+        about = f"{about} (default: {getattr(default, name)})" if "default" not in about else about
+        group.add_argument("--" + name.replace("_", "-"), type=kind, help=about, **more)  # type: ignore[arg-type]
+
+    group = parser.add_argument_group("network")
+    setting(group, "model", "which of the two", choices=MODELS)
+    setting(group, "width", "MobileNet's width multiplier", float, metavar="ALPHA")
+    setting(group, "groups", "ShuffleNet's groups", int, metavar="G")
+    setting(group, "scale", "ShuffleNet's scale factor", float, metavar="S")
+    setting(
+        group, "body", "the paper's network, or a small one (default: small up to 64 pixels a side)", choices=BODIES
+    )
+
+    group = parser.add_argument_group("data")
+    setting(
+        group,
+        "data",
+        "fashion-mnist (a tenth of it comes with npnets), fashion-mnist-full, digits, or a folder of IDX files",
+        metavar="NAME|DIR",
+    )
+    setting(group, "crop", "move each image at random by up to so many pixels", int, metavar="PIXELS")
+    setting(group, "flip", "mirror images at random: 1 or 0", _switch, metavar="0|1")
+
+    group = parser.add_argument_group("training")
+    setting(group, "epochs", "how often each image is seen", int, metavar="N")
+    setting(group, "batch_size", "images a step", int, metavar="N")
+    setting(group, "lr", "the highest learning rate", float, metavar="RATE")
+    setting(group, "schedule", "the course of the rate", choices=tuple(SCHEDULES))
+    setting(group, "momentum", "of SGD, in Nesterov's form; 0 for none", float, metavar="MU")
+    setting(group, "weight_decay", "of SGD", float, metavar="LAMBDA")
+    setting(
+        group,
+        "skip_decay",
+        "parameters without weight decay: depthwise weights, one-dimensional ones (default: none)",
+        choices=SKIPS,
+        nargs="+",
+    )
+    setting(group, "label_smoothing", "share of the target that all classes have in common", float, metavar="E")
+    setting(group, "seed", "of weights, order, crops and flips: the same seed, the same bits", int, metavar="N")
+
+    group = parser.add_argument_group("run")
+    cores = os.cpu_count()
+    group.add_argument("--threads", type=int, metavar="N", help=f"of the kernels (default: all cores, here {cores})")
+    group.add_argument("--use", choices=IMPLEMENTATIONS, default="numba", help="implementation (default: numba)")
+    group.add_argument("--out", metavar="DIR", help="folder for the results (default: a new one in runs)")
+    group.add_argument("--resume", metavar="DIR", help="go on with the training that stopped in this folder")
+
+
+def _switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise argparse.ArgumentTypeError(f"must be 0 or 1, not {text!r}")
+    return text == "1"

@@ -72,8 +72,8 @@ def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
         raise ValueError(
             f"{flags} cannot go with --resume: the checkpoint holds the settings; only --epochs may change"
         )
-    if "epochs" in given:
-        settings = dataclasses.replace(settings, **{"epochs": given["epochs"]})
+    if isinstance(epochs := given.get("epochs"), int):
+        settings = dataclasses.replace(settings, epochs=epochs)
     return Trainer.resume(checkpoint, load(settings.data), settings), checkpoint.parent
 
 

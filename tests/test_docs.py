@@ -30,7 +30,7 @@ def _clean(tmp_path, monkeypatch):
 
 def run(test: doctest.DocTest) -> None:
     complaints: list[str] = []
-    doctest.DocTestRunner().run(test, out=complaints.append)
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=complaints.append)
     assert not complaints, "".join(complaints)
 
 

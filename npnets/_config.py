@@ -1,11 +1,14 @@
 """Which implementation the operations run: `use("loops")`, `use("numpy")` or `use("numba")`."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
+import numpy as np
+
 IMPLEMENTATIONS = ("loops", "numpy", "numba")
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Callable[..., object])
 
 _current = "numba"
 
@@ -72,5 +75,8 @@ def implementation() -> str:
 
 
 def choose(*, loops: T, numpy: T, numba: T) -> T:
-    """Return the one of the three that is in use."""
-    return {"loops": loops, "numpy": numpy, "numba": numba}[_current]
+    """Return the one of the three that is in use.
+
+    Infinities and NaN pass through silently, as compiled code lets them: NumPy alone would warn.
+    """
+    return np.errstate(all="ignore")({"loops": loops, "numpy": numpy, "numba": numba}[_current])

@@ -73,6 +73,8 @@ def _pointwise(x, weight, *, groups=1):
 @_nchw
 def _max_pool(x, kernel_size, stride=None, padding=0):
     stride = kernel_size if stride is None else stride
+    if isinstance(padding, int) and 2 * padding <= min(_pair(kernel_size)):  # else PyTorch refuses
+        return F.max_pool2d(x, kernel_size, stride, padding)
     return F.max_pool2d(_padded(x, kernel_size, stride, padding, value=-np.inf), kernel_size, stride)
 
 
@@ -110,4 +112,7 @@ OPS = SimpleNamespace(
     avg_pool2d=_avg_pool,
     global_avg_pool=lambda x: F.adaptive_avg_pool2d(x.permute(0, 3, 1, 2), 1).flatten(1),
     batch_norm_train=_batch_norm_train,
+    softmax_cross_entropy=lambda logits, *, labels, label_smoothing: F.cross_entropy(
+        logits, torch.from_numpy(labels), label_smoothing=label_smoothing
+    ),
 )

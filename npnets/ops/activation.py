@@ -10,7 +10,8 @@ leaky_relu (slope a)    F where F > 0, else a F    dG where F > 0, else a dG
 
 At the kinks, where there is no derivative, the choice is PyTorch's: 0 for relu at 0 and for relu6 at 0 and 6, the slope
 for leaky_relu at 0. NaN stays NaN on the way forward and lets dG through on the way back (for leaky_relu a dG), again
-as in PyTorch: a NaN should be seen, not hidden. An input of any shape will do.
+as in PyTorch (where relu6 gives 0 instead in long tensors, its issue 195075): a NaN should be seen, not hidden. An
+input of any shape will do.
 """
 
 import numpy as np

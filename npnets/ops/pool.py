@@ -44,8 +44,10 @@ def _max_loops(F: Array, G: Array, size: Ints, s: Ints, p: Ints) -> None:
                     for i in range(size[0]):
                         for j in range(size[1]):
                             r, c = s[0] * k + i - p[0], s[1] * l + j - p[1]
-                            if 0 <= r < H and 0 <= c < W and not F[b, r, c, m] <= G[b, k, l, m]:
-                                G[b, k, l, m] = F[b, r, c, m]
+                            if 0 <= r < H and 0 <= c < W:
+                                seen = F[b, r, c, m]
+                                if seen > G[b, k, l, m] or np.isnan(seen):  # a NaN stays: nothing is larger
+                                    G[b, k, l, m] = seen
 
 
 @jit

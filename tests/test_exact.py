@@ -5,10 +5,12 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import CASES, Case, on_each_implementation
+from strategies import CASES, DTYPES, Case, on_each_implementation
+from test_rounding import batches, closed_form, cross_entropy, logits, statistics, stepwise
 
+import npnets
 from npnets import _check, ops
-from npnets.testing import assert_exact
+from npnets.testing import Rounded, assert_exact
 
 
 def check_against_pytorch(case):
@@ -97,3 +99,57 @@ def test_channel_shuffle_of_twelve():
 def test_same_padding_is_tensorflows(side, kernel, stride, dilation, before, out):
     window = _check.window((side, side), (kernel, kernel), stride, "same", dilation)
     assert (window.before, window.out) == ((before, before), (out, out))
+
+
+# -- not whole numbers, so not exact: as close to PyTorch as the rounding errors of both programs allow ----------------
+
+
+def assert_as_close(ours, bound, theirs, their_bound):
+    Rounded(theirs.astype(np.longdouble), bound.error + their_bound.error, bound.unit).check(ours)
+
+
+def pytorchs_batch_norm_gradients(dy, c, gamma, r):
+    """dx = (dy - dbeta / n - c k) r gamma, k = r^2 (sum c dy) / n: PyTorch's arrangement of the closed form."""
+    n, dot, dbeta = len(c.value), (c * dy).sum(), dy.sum()
+    return (dy - dbeta / n - c * (dot * r * r / n)) * (r * gamma), dot * r, dbeta
+
+
+@given(batches())
+def test_batch_norm_as_pytorch(batch):
+    *given, eps = batch
+    given = [array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array for array in given]
+    dout, x, gamma, beta = given
+    out, backward = oracle.run("batch_norm_train", (x, gamma, beta), {"eps": eps})
+    theirs = out, *backward(dout)
+    dy, x_, gamma_, beta_ = map(Rounded.exact, given)
+    _, r, c = statistics(x_, eps)
+    forward = gamma_ * (c * r) + beta_
+    their_bounds = forward, *pytorchs_batch_norm_gradients(dy, c, gamma_, r)
+
+    def check(dtype):
+        derivation = stepwise if npnets.implementation() == "loops" else closed_form
+        bounds = forward, *derivation(dy, c, gamma_, r)
+        out, mean, inv_std = ops.batch_norm_train(x, gamma, beta, eps=eps)
+        results = out, *ops.batch_norm_train_backward(dout, x, gamma, mean, inv_std)
+        for ours, *others in zip(results, bounds, theirs, their_bounds, strict=True):
+            assert_as_close(ours, *others)
+
+    on_each_implementation(check, DTYPES[1:])
+
+
+@given(logits())
+def test_softmax_cross_entropy_as_pytorch(batch):
+    """PyTorch's gradient goes through log_softmax: p is exp(log p) there, with the error of log p."""
+    z, labels, smoothing = batch
+    loss, backward = oracle.run("softmax_cross_entropy", (z,), {"labels": labels, "label_smoothing": smoothing})
+    (dlogits,) = backward(np.float64(1))
+    their_loss, their_dlogits = cross_entropy(z, labels, smoothing, target_at_once=True, p_from_log=True)
+
+    def check(dtype):
+        at_once = npnets.implementation() != "numba"
+        bounds = cross_entropy(z, labels, smoothing, target_at_once=at_once)
+        ours = ops.softmax_cross_entropy(z, labels, label_smoothing=smoothing)
+        assert_as_close(ours[0], bounds[0], loss, their_loss)
+        assert_as_close(ours[1], bounds[1], dlogits, their_dlogits)
+
+    on_each_implementation(check, DTYPES[1:])

@@ -196,7 +196,7 @@ def logits(draw):
     return 5 * rng.standard_normal((B, N)), rng.integers(0, N, B), draw(st.sampled_from([0.0, 0.1, 0.5]))
 
 
-def cross_entropy(logits, y, e, *, target_at_once):
+def cross_entropy(logits, y, e, *, target_at_once, p_from_log=False):
     """Return loss and dlogits; with (2) of ops/loss.py, t = (1 - e) [n = y] + e / N.
 
     The loss as the sum of N + 1 terms, the (1 - e) by itself: if it is added to its e / N first, that rounds once and
@@ -208,7 +208,8 @@ def cross_entropy(logits, y, e, *, target_at_once):
     shifted = z - Rounded.exact(logits.max(1, keepdims=True))  # to find a maximum rounds nothing
     exps = shifted.exp()
     total = exps.sum(1)[:, None]
-    log_p, p = shifted - total.log(), exps / total
+    log_p = shifted - total.log()
+    p = log_p.exp() if p_from_log else exps / total
     terms, extra = share * log_p, rest * log_p[right]
     losses = Rounded(
         np.column_stack([terms.value, extra.value]), np.column_stack([terms.error, extra.error]), z.unit

@@ -4,7 +4,8 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from npnets import __version__
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.command(arguments)
     except (ValueError, TypeError, OSError, ModuleNotFoundError, FloatingPointError, MemoryError) as error:
-        print(f"npnets: error: {error or type(error).__name__}", file=sys.stderr)
+        text = " ".join(str(error).splitlines()) or "out of memory"  # the only one without a text
+        print(f"npnets: error: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("npnets: interrupted", file=sys.stderr)
@@ -49,17 +51,19 @@ def train(arguments: argparse.Namespace) -> int:
         set_threads(arguments.threads)
     use(arguments.use)
     if arguments.resume is not None:
-        trainer, out = _resumed(Path(arguments.resume), given)
         if arguments.out is not None:
-            raise ValueError(f"`--out` (={arguments.out}) cannot go with --resume, which goes on in {out}")
-    else:
-        if "skip_decay" in given:
-            given["skip_decay"] = tuple(given["skip_decay"])
-        dataset = load(given.get("data", Settings.data))
-        settings = Settings(**{"body": body_for(dataset.image_shape), **given})
-        trainer = Trainer(settings, dataset)
-        out = _new_folder(arguments.out, f"{settings.model}-{dataset.name}")
-    return 0 if run(trainer, out) else INTERRUPTED
+            raise ValueError(f"`--out` (={arguments.out}) cannot go with --resume, which goes on in its folder")
+        trainer, out = _resumed(Path(arguments.resume), given)
+        return 0 if run(trainer, out) else INTERRUPTED
+    if arguments.out is not None and (Path(arguments.out) / CHECKPOINT).exists():
+        raise ValueError(f"`--out` (={arguments.out}) holds a training already: see --resume, or name another folder")
+    if "skip_decay" in given:
+        given["skip_decay"] = tuple(given["skip_decay"])
+    dataset = load(given.get("data", Settings.data))
+    trainer = Trainer(Settings(**{"body": body_for(dataset.image_shape), **given}), dataset)
+    # Last, so that no folder is left behind by a training that cannot begin.
+    with _new_folder(arguments.out, f"{trainer.settings.model}-{dataset.name}") as out:
+        return 0 if run(trainer, out) else INTERRUPTED
 
 
 def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
@@ -77,22 +81,30 @@ def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
     return Trainer.resume(checkpoint, load(settings.data), settings), checkpoint.parent
 
 
-def _new_folder(wanted: str | None, name: str) -> Path:
-    """Make the folder for the results, and never one that holds other results."""
-    if wanted is not None:
-        out = Path(wanted)
-        if (out / CHECKPOINT).exists():
-            raise ValueError(f"`--out` (={wanted}) holds a training already: see --resume, or name another folder")
+@contextmanager
+def _new_folder(wanted: str | None, name: str) -> Iterator[Path]:
+    """Make the folder for the results, and take it away again if nothing was put into it."""
+    out = Path(wanted) if wanted is not None else _unused(Path("runs") / name)
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
         out.mkdir(parents=True, exist_ok=True)
-        return out
-    for number in range(1, 10_000):
-        out = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        try:
-            out.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return out
-    raise ValueError("`runs` is full: name another folder with --out")
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"`--out` (={out}) is not a folder, or one above it is not") from None
+    if not os.access(out, os.W_OK):  # to find out now, and not after the first epoch
+        raise PermissionError(f"`--out` (={out}) is a folder that cannot be written to")
+    try:
+        yield out
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+def _unused(folder: Path) -> Path:
+    number = 1
+    while (out := folder if number == 1 else folder.with_name(f"{folder.name}-{number}")).exists():
+        number += 1
+    return out
 
 
 _SETTINGS = {field.name for field in dataclasses.fields(Settings)}

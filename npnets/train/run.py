@@ -21,7 +21,11 @@ CHECKPOINT, LOG, CURVES, CONFUSION = "checkpoint.safetensors", "log.csv", "curve
 # How many lines an epoch prints where there is no terminal for a bar.
 PLAIN_LINES = 4
 
-HEADER = "epoch        lr   train loss    train acc.    test loss    test acc.   images/s   seconds"
+# In an epoch of the paper's networks a power cut must not cost an hour.
+SECONDS_BETWEEN_SAVES = 60
+
+# 80 columns hold it.
+HEADER = "epoch       lr  train loss  train acc.  test loss  test acc.  images/s  seconds"
 
 
 def check_optional() -> None:
@@ -56,26 +60,31 @@ def run(trainer: Trainer, out: Path) -> bool:
     -------
     Whether the training is complete; if not, the checkpoint holds where it stopped.
     """
-    console = need("rich.console", "demos", "`npnets train`").Console(highlight=False, soft_wrap=True)
+    # Names of folders and classes may look like markup, and are not.
+    console = need("rich.console", "demos", "`npnets train`").Console(
+        highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
     say: Callable[[str], None] = console.print
     _introduce(trainer, console)
     say("")
     say(HEADER)
     for row in trainer.history:
         say(_row(row))
+    evaluation = None
     with _until_interrupted() as interrupted:
         while trainer.epoch < trainer.settings.epochs:
-            _train_epoch(trainer, console, interrupted)
+            _train_epoch(trainer, console, interrupted, out / CHECKPOINT)
             if trainer.position < trainer.steps_per_epoch:
                 trainer.save(out / CHECKPOINT)
                 say(f"stopped in epoch {trainer.epoch + 1} after step {trainer.position}, and saved. Go on with")
-                say(f"    npnets train --resume {out}")
+                say(f"    npnets train --resume {_quoted(out)}")
                 return False
-            trainer.finish_epoch()
+            with _status(console, f"epoch {trainer.epoch + 1}: testing"):
+                evaluation = trainer.finish_epoch()
             trainer.save(out / CHECKPOINT)
             write_log(out / LOG, trainer.history)
             say(_row(trainer.history[-1]))
-    evaluation = trainer.evaluate()
+    evaluation = evaluation or trainer.evaluate()
     draw_curves(out / CURVES, trainer.history, f"{describe(trainer.settings)} on {trainer.dataset.name}")
     draw_confusion(out / CONFUSION, evaluation.confusion, trainer.dataset.classes)
     say("")
@@ -96,12 +105,15 @@ def _introduce(trainer: Trainer, console: Any) -> None:
         f"{len(data.classes)} classes"
     )
     console.print(
-        f"    {settings.epochs} epochs of {trainer.steps_per_epoch} steps of {settings.batch_size} images, "
-        f"lr {settings.lr:g} ({settings.schedule}), seed {settings.seed}, {get_threads()} threads"
+        f"    {_many(settings.epochs, 'epoch')} of {_many(trainer.steps_per_epoch, 'step')} of "
+        f"{settings.batch_size} images, lr {settings.lr:g} ({settings.schedule}), seed {settings.seed}, "
+        f"{_many(get_threads(), 'thread')}"
     )
     if trainer.steps_done >= trainer.steps:
         console.print("    complete already; --epochs with a larger number trains on")
         return
+    if trainer.steps_done:
+        console.print(f"    goes on in epoch {trainer.epoch + 1} after step {trainer.position}")
     with _status(console, "compiling the kernels that are not in the cache yet (the first time some 30 s)"):
         start = time.perf_counter()
         trainer.probe()
@@ -118,13 +130,14 @@ def _introduce(trainer: Trainer, console: Any) -> None:
     step = statistics.median(times)
     # without gradients an image costs a third
     seconds = (trainer.steps - trainer.steps_done) * step
-    seconds += (settings.epochs - trainer.epoch + 1) * len(data.x_test) * step / settings.batch_size / 3
+    seconds += (settings.epochs - trainer.epoch) * len(data.x_test) * step / settings.batch_size / 3
     console.print(f"    ready after {first:.1f} s; expected: {_duration(seconds)}, {memory / 2**20:.0f} MB for arrays")
 
 
-def _train_epoch(trainer: Trainer, console: Any, interrupted: Callable[[], bool]) -> None:
-    """Take the steps of an epoch that are left, and show them; stop early when interrupted."""
+def _train_epoch(trainer: Trainer, console: Any, interrupted: Callable[[], bool], path: Path) -> None:
+    """Take the steps of an epoch that are left, show them, save now and then; stop early when interrupted."""
     title = f"epoch {trainer.epoch + 1}/{trainer.settings.epochs}"
+    saved = time.perf_counter()
     with _bar(console, title, trainer.steps_per_epoch, trainer.position) as show:
         while trainer.position < trainer.steps_per_epoch and not interrupted():
             start = time.perf_counter()
@@ -137,12 +150,15 @@ def _train_epoch(trainer: Trainer, console: Any, interrupted: Callable[[], bool]
                 f"loss {running.loss / running.steps:.3f}  accuracy {100 * running.right / images:5.1f} %  "
                 f"{images / running.seconds:5.0f} images/s",
             )
+            if time.perf_counter() - saved > SECONDS_BETWEEN_SAVES:
+                trainer.save(path)
+                saved = time.perf_counter()
 
 
 @contextmanager
 def _bar(console: Any, title: str, steps: int, done: int) -> Iterator[Callable[[int, str], None]]:
     """Give a function show(step, text): a live bar, or a few plain lines where there is no terminal."""
-    if not console.is_terminal:
+    if not console.is_interactive:
         every = max(1, steps // PLAIN_LINES)
 
         def line(step: int, text: str) -> None:
@@ -165,12 +181,11 @@ def _bar(console: Any, title: str, steps: int, done: int) -> Iterator[Callable[[
 
 @contextmanager
 def _status(console: Any, text: str) -> Iterator[None]:
-    """Show what is being waited for."""
-    if console.is_terminal:
-        with console.status(f"    {text}", spinner="line"):
-            yield
-    else:
-        console.print(f"    {text}")
+    """Show what is being waited for, where there is a terminal."""
+    if not console.is_interactive:
+        yield
+        return
+    with console.status(f"    {text}", spinner="line"):
         yield
 
 
@@ -192,9 +207,18 @@ def _until_interrupted() -> Iterator[Callable[[], bool]]:
 
 def _row(row: Epoch) -> str:
     return (
-        f"{row.epoch:5d}  {row.lr:8.2g}  {row.train_loss:11.4f}  {100 * row.train_accuracy:10.1f} %  "
-        f"{row.test_loss:11.4f}  {100 * row.test_accuracy:9.1f} %  {row.images_per_second:9.0f}  {row.seconds:8.1f}"
+        f"{row.epoch:5d}  {row.lr:7.2g}  {row.train_loss:10.4f}  {100 * row.train_accuracy:8.1f} %  "
+        f"{row.test_loss:9.4f}  {100 * row.test_accuracy:7.1f} %  {row.images_per_second:8.0f}  {row.seconds:7.1f}"
     )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _quoted(path: Path) -> str:
+    """Return the path as a shell takes it, on Windows too."""
+    return f'"{path}"' if " " in str(path) else str(path)
 
 
 def _duration(seconds: float) -> str:

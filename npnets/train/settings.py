@@ -3,10 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 from npnets import _check
 from npnets.models import MobileNetV1, Network, ShuffleNetV1
+from npnets.models.mobilenet_v1 import BODY
 from npnets.train.schedule import SCHEDULES
 from npnets.train.sgd import SKIPS
 
@@ -17,8 +19,9 @@ BODIES = ("small", "paper")
 SMALL_ROWS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
 SMALL_STAGES, SMALL_UNITS, SMALL_STEM = (60, 120), (2, 3), 12
 
-# No network of the papers comes near these; a checkpoint that asks for more is damaged or worse.
-MOST = 16.0
+# Nobody comes near these; a checkpoint that asks for more is damaged or worse.
+MOST = 16  # of width, scale and groups
+MOST_EPOCHS = 10_000
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,18 @@ class Settings:
             raise ValueError(f"`skip_decay` (={self.skip_decay!r}) must hold only {', '.join(map(repr, SKIPS))}")
         for name in ("width", "scale"):
             if not 0 < _check.number(name, getattr(self, name), least=0.0) <= MOST:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be greater than 0 and at most {MOST:g}")
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be greater than 0 and at most {MOST}")
         for name, least in (("groups", 1), ("epochs", 1), ("batch_size", 2), ("crop", 0), ("seed", 0)):
             _check.integer(name, getattr(self, name), least)
+        for name, most in (("groups", MOST), ("epochs", MOST_EPOCHS)):
+            if getattr(self, name) > most:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at most {most}")
         for name in ("lr", "momentum", "weight_decay"):
             _check.number(name, getattr(self, name), least=0.0)
         _check.number("label_smoothing", self.label_smoothing, least=0.0, below=1.0)
+        for name, kind in (("data", str), ("nesterov", bool), ("flip", bool)):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"`{name}` (={getattr(self, name)!r}) must be a {kind.__name__}")
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as JSON's types."""
@@ -99,9 +108,21 @@ class Settings:
             A setting is missing, unknown or out of its range.
         """
         names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, Mapping):
+            raise TypeError(f"the settings are a {type(values).__name__}, not a table")
         if values.keys() != names:
             raise ValueError(f"the settings differ from npnets' in {', '.join(sorted(values.keys() ^ names))}")
+        if not isinstance(values["skip_decay"], list | tuple):
+            raise TypeError(f"`skip_decay` (={values['skip_decay']!r}) must be a list")
         return cls(**{**values, "skip_decay": tuple(values["skip_decay"])})
+
+    def least_parameters(self) -> int:
+        """Return a number that the network's parameters reach at least, without building it."""
+        if self.model == "shufflenet":
+            return 0  # no scale and groups that are allowed make it large
+        rows = SMALL_ROWS if self.body == "small" else BODY
+        channels = [int(self.width * out) for out, _ in rows]
+        return sum(a * b for a, b in pairwise(channels))  # the pointwise weights
 
     def network(self, image_shape: tuple[int, int, int], num_classes: int) -> Network:
         """Build the network for images (H, W, C).

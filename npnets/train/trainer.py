@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from npnets import _check
 from npnets._check import Array
 from npnets.data import Dataset, channel_statistics, normalise, random_crop_flip
 from npnets.models import Network
@@ -80,11 +81,14 @@ class Trainer:
     history: list[Epoch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.settings.batch_size > len(self.dataset.x_train):
+        settings, images = self.settings, len(self.dataset.x_train)
+        if settings.batch_size > images:
             raise ValueError(
-                f"`batch_size` (={self.settings.batch_size}) must be at most the number of training images "
-                f"(={len(self.dataset.x_train)})"
+                f"`batch_size` (={settings.batch_size}) must be at most the number of training images (={images})"
             )
+        side = min(self.dataset.image_shape[:2])
+        if settings.crop >= side:
+            raise ValueError(f"`crop` (={settings.crop}) must be less than the images' shorter side (={side})")
         self.mean, self.std = channel_statistics(self.dataset.x_train)
         self.net = self.settings.network(self.dataset.image_shape, len(self.dataset.classes))
         self.optimizer = self._optimizer(self.net)
@@ -111,6 +115,8 @@ class Trainer:
         ------
         FloatingPointError
             The loss is not finite: the training has diverged, and nothing that follows would be of use.
+        RuntimeError
+            The epoch is complete.
         """
         settings = self.settings
         if self.position == self.steps_per_epoch:
@@ -118,12 +124,9 @@ class Trainer:
         self.optimizer.lr = rate(settings.schedule, settings.lr, self.steps_done, self.steps)
         x, labels = self._batch()
         self.net.train()
-        loss, logits = step_with_logits(self.net, self.optimizer, x, labels, settings.label_smoothing)
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss} in epoch {self.epoch + 1}, step {self.position + 1}: a smaller `lr` "
-                f"(={settings.lr}) may help"
-            )
+        with np.errstate(all="ignore"):  # what overflows here shows in the loss
+            loss, logits = step_with_logits(self.net, self.optimizer, x, labels, settings.label_smoothing)
+        self._finite("loss", loss, self.position + 1)
         self.position += 1
         self.running.steps += 1
         self.running.loss += loss
@@ -131,8 +134,18 @@ class Trainer:
         return loss
 
     def finish_epoch(self) -> Evaluation:
-        """Evaluate, and add the epoch's row to `history`."""
-        evaluation = self.evaluate()
+        """Evaluate, and add the epoch's row to `history`.
+
+        Raises
+        ------
+        FloatingPointError
+            As `step`, for the loss on the test images.
+        """
+        if self.position < self.steps_per_epoch:
+            raise RuntimeError(f"the epoch has {self.steps_per_epoch} steps, and {self.position} are done")
+        with np.errstate(all="ignore"):
+            evaluation = self.evaluate()
+        self._finite("loss on the test images", evaluation.loss, self.position)
         running, batch = self.running, self.settings.batch_size
         images = running.steps * batch
         self.history.append(
@@ -166,7 +179,8 @@ class Trainer:
     def probe(self) -> Network:
         """Take one step with a copy of the network on the next batch, to learn what a step costs; change nothing."""
         net = self.settings.network(self.dataset.image_shape, len(self.dataset.classes)).train()
-        step_with_logits(net, self._optimizer(net), *self._batch(), self.settings.label_smoothing)
+        with np.errstate(all="ignore"):
+            step_with_logits(net, self._optimizer(net), *self._batch(), self.settings.label_smoothing)
         return net
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -177,8 +191,6 @@ class Trainer:
         OSError, ModuleNotFoundError
             As `checkpoint.save`.
         """
-        arrays = {f"net.{name}": value for name, value in self.net.state_dict().items()}
-        arrays |= {f"velocity.{name}": value for name, value in self.optimizer.state_dict().items()}
         about: dict[str, Any] = {
             "settings": self.settings.as_json(),
             "epoch": self.epoch,
@@ -190,7 +202,7 @@ class Trainer:
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
         }
-        checkpoint.save(path, arrays, about)
+        checkpoint.save(path, self._arrays(), about)
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str], dataset: Dataset, settings: Settings | None = None) -> Self:
@@ -212,33 +224,58 @@ class Trainer:
         ValueError
             The file is no checkpoint, or a damaged one, or one of other data or another network.
         """
-        arrays, about = checkpoint.load(path)
+        about = checkpoint.about(path)
         try:
-            given = Settings.from_json(about["settings"])
-            if (tuple(about["image_shape"]), tuple(about["classes"])) != (dataset.image_shape, dataset.classes):
-                raise ValueError(f"it was trained on other images or classes than those of {dataset.name!r}")
-            trainer = cls(
-                given if settings is None else settings,
-                dataset,
-                _count(about["epoch"]),
-                _count(about["position"]),
-                Running(**about["running"]),
-                [Epoch(*row) for row in about["history"]],
-            )
-            if [about["mean"], about["std"]] != [trainer.mean.tolist(), trainer.std.tolist()]:
-                raise ValueError(f"it was trained on other images than those of {dataset.name!r}")
-            if len(trainer.history) != trainer.epoch or trainer.position > trainer.steps_per_epoch:
-                raise ValueError("its position is not one of its training")
-            parts: dict[str, dict[str, Array]] = {"net": {}, "velocity": {}}
-            for name, value in arrays.items():
-                part, _, rest = name.partition(".")
-                parts[part][rest] = value
-            trainer.net.load_state_dict(parts["net"])
-            trainer.optimizer.load_state_dict(parts["velocity"])
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
-            raise ValueError(f"{path} cannot be resumed: {reason}") from None
+            trainer = cls._described(about, dataset, settings, os.path.getsize(path))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{path} cannot be resumed: {checkpoint.reason(error)}") from None
+        arrays = checkpoint.load(path, trainer._arrays())
+        for part, load in (("net.", trainer.net.load_state_dict), ("velocity.", trainer.optimizer.load_state_dict)):
+            load({name.removeprefix(part): value for name, value in arrays.items() if name.startswith(part)})
         return trainer
+
+    @classmethod
+    def _described(cls, about: dict[str, Any], dataset: Dataset, settings: Settings | None, size: int) -> Self:
+        """Return a trainer at the position that a checkpoint of `size` bytes describes, with fresh weights."""
+        given = Settings.from_json(about["settings"])
+        if 4 * given.least_parameters() > size:
+            raise ValueError(f"its {size} bytes cannot hold the network that its settings describe")
+        if (tuple(about["image_shape"]), tuple(about["classes"])) != (dataset.image_shape, dataset.classes):
+            raise ValueError(f"it was trained on other images or classes than those of {dataset.name!r}")
+        trainer = cls(
+            given if settings is None else settings,
+            dataset,
+            _check.integer("epoch", about["epoch"], 0),
+            _check.integer("position", about["position"], 0),
+            Running(**about["running"]),
+            [Epoch(*row) for row in about["history"]],
+        )
+        if [about["mean"], about["std"]] != [trainer.mean.tolist(), trainer.std.tolist()]:
+            raise ValueError(f"it was trained on other images than those of {dataset.name!r}")
+        running, history = trainer.running, trainer.history
+        if trainer.position > trainer.steps_per_epoch or running.steps != trainer.position:
+            raise ValueError(f"`position` (={trainer.position}) is not one of its training")
+        if [row.epoch for row in history] != list(range(1, trainer.epoch + 1)):
+            raise ValueError(f"its history is not one of {trainer.epoch} epochs")
+        numbers = [running.steps, running.loss, running.right, running.seconds, *(x for row in history for x in row)]
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+            raise ValueError("its log holds something that is not a number")
+        begun = trainer.epoch + (trainer.position > 0)
+        if begun > trainer.settings.epochs:
+            raise ValueError(f"`epochs` (={trainer.settings.epochs}) must be at least those begun already (={begun})")
+        return trainer
+
+    def _arrays(self) -> dict[str, Array]:
+        """Return what a checkpoint holds: the network's state and the velocities, by name."""
+        parts = {"net": self.net.state_dict(), "velocity": self.optimizer.state_dict()}
+        return {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
+
+    def _finite(self, what: str, loss: float, step: int) -> None:
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the training has diverged: the {what} is {loss} in epoch {self.epoch + 1}, step {step}; "
+                f"a smaller `lr` (={self.settings.lr:g}) may help"
+            )
 
     def _optimizer(self, net: Network) -> SGD:
         settings = self.settings
@@ -255,7 +292,7 @@ class Trainer:
         """Return the next step's images, cropped, flipped and normalised, and their labels."""
         settings, data = self.settings, self.dataset
         order = np.random.default_rng([settings.seed, self.epoch]).permutation(len(data.x_train))
-        chosen = order[self.position * settings.batch_size : (self.position + 1) * settings.batch_size]
+        chosen = order[self.position * settings.batch_size :][: settings.batch_size]
         images = data.x_train[chosen]
         if settings.crop or settings.flip:
             rng = np.random.default_rng([settings.seed, self.epoch, self.position])
@@ -271,14 +308,8 @@ def saved_settings(path: str | os.PathLike[str]) -> Settings:
     FileNotFoundError, ModuleNotFoundError, ValueError
         As `checkpoint.load`; also where the settings are damaged.
     """
-    _, about = checkpoint.load(path)
+    about = checkpoint.about(path)
     try:
         return Settings.from_json(about["settings"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not a checkpoint of npnets, or a damaged one: {error}") from None
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is not a count")
-    return value
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path} cannot be resumed: {checkpoint.reason(error)}") from None

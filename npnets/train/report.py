@@ -4,11 +4,17 @@ import csv
 import io
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from npnets._check import Array
 from npnets._optional import need
 from npnets.train.checkpoint import replace
 from npnets.train.trainer import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LARGEST = 32.0  # inches, for 50 classes
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9730d", "#8a8f98"
 
@@ -23,64 +29,81 @@ def write_log(path: str | os.PathLike[str], history: Sequence[Epoch]) -> None:
 
 
 def draw_curves(path: str | os.PathLike[str], history: Sequence[Epoch], title: str) -> None:
-    """Draw loss and accuracy over the epochs as a PNG.
+    """Write loss and accuracy over the epochs as a PNG.
 
     Raises
     ------
     ModuleNotFoundError
         matplotlib is not installed.
     """
-    figure = need("matplotlib.figure", "demos", "the training curves").Figure(figsize=(9, 3.6), layout="constrained")
-    figure.suptitle(title)
-    epochs = [row.epoch for row in history]
-    panels = figure.subplots(1, 2)
-    for axes, what, scale in ((panels[0], "loss", 1), (panels[1], "accuracy", 100)):
-        for part, colour in (("train", BLUE), ("test", ORANGE)):
-            values = [scale * getattr(row, f"{part}_{what}") for row in history]
-            axes.plot(epochs, values, "o-", color=colour, label=part, markersize=4)
-            axes.annotate(
-                f"{values[-1]:.1f} %" if scale == 100 else f"{values[-1]:.2f}",
-                (epochs[-1], values[-1]),
-                xytext=(6, 0),
-                textcoords="offset points",
-                color=colour,
-                va="center",
-            )
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("cross-entropy, nats" if what == "loss" else "accuracy, %")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.margins(x=0.15)
-        axes.grid(color=GREY, alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False)
-    _write(path, figure)
+    _write(path, curves(history, title))
 
 
 def draw_confusion(path: str | os.PathLike[str], confusion: Array, classes: Sequence[str]) -> None:
-    """Draw the confusion matrix as a PNG: a row for each class, how its images were classified.
+    """Write the confusion matrix as a PNG: a row for each class, how its images were classified.
 
     Raises
     ------
     ModuleNotFoundError
         matplotlib is not installed.
     """
-    side = max(4.5, 0.6 * len(classes) + 1.5)
-    figure = need("matplotlib.figure", "demos", "the confusion matrix").Figure((side, side), layout="constrained")
+    _write(path, confusion_matrix(confusion, classes))
+
+
+def curves(history: Sequence[Epoch], title: str) -> "Figure":
+    """Return loss and accuracy over the epochs as a figure, the last values in the legends."""
+    figure = _figure(9, 3.8)
+    figure.suptitle(title, parse_math=False)  # a folder's name may hold a $
+    epochs = [row.epoch for row in history]
+    for axes, what, label, form in zip(
+        figure.subplots(1, 2),
+        ("loss", "accuracy"),
+        ("cross-entropy, nats", "accuracy, %"),
+        ("{:.3f}", "{:.1f} %"),
+        strict=True,
+    ):
+        for part, colour in (("train", BLUE), ("test", ORANGE)):
+            values = [(100 if what == "accuracy" else 1) * getattr(row, f"{part}_{what}") for row in history]
+            name = f"{part} {form.format(values[-1])}"
+            axes.plot(epochs, values, "o-", color=colour, label=name, markersize=4 if len(epochs) < 40 else 0)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(color=GREY, alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="upper right" if what == "loss" else "lower right")
+    return figure
+
+
+def confusion_matrix(confusion: Array, classes: Sequence[str]) -> "Figure":
+    """Return the confusion matrix as a figure: a row for each class, how its images were classified."""
+    side = min(max(4.5, 0.6 * len(classes) + 1.5), LARGEST)
+    figure = _figure(side, side)
     axes = figure.subplots()
     shares = confusion / confusion.sum(1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for a, b in zip(*confusion.nonzero(), strict=True):
+    for a, b in zip(*confusion.nonzero(), strict=True) if side < LARGEST else ():  # else no number is legible
         axes.text(b, a, confusion[a, b], ha="center", va="center", color="white" if shares[a, b] > 0.5 else "black")
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+    slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(classes)), classes, **(slant if max(map(len, classes)) > 3 else {}))
     axes.set_yticks(range(len(classes)), classes)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     axes.set_xlabel("classified as")
     axes.set_ylabel("true class")
     accuracy = 100 * confusion.trace() / confusion.sum()
-    axes.set_title(f"{accuracy:.1f} % of {confusion.sum()} test images are right")
-    _write(path, figure)
+    axes.set_title(f"{accuracy:.1f} % of {confusion.sum():,} test images are right")
+    return figure
 
 
-def _write(path: str | os.PathLike[str], figure: object) -> None:
+def _figure(width: float, height: float) -> "Figure":
+    """Return an empty figure; not by pyplot, which would open windows and keep every figure."""
+    kind = need("matplotlib.figure", "demos", "the pictures").Figure
+    figure: Figure = kind(figsize=(width, height), layout="constrained")
+    return figure
+
+
+def _write(path: str | os.PathLike[str], figure: "Figure") -> None:
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)  # type: ignore[attr-defined]
+    figure.savefig(picture, format="png", dpi=110)
     replace(path, picture.getvalue())

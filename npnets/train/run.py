@@ -101,7 +101,7 @@ def _introduce(trainer: Trainer, console: Any) -> None:
     console.print(describe(settings))
     console.print(f"    {count.parameters:,} parameters, {count.mult_adds:,} mult-adds an image")
     console.print(
-        f"    {data.name}: {len(data.x_train):,} images to train and {len(data.x_test):,} to test, {side}, "
+        f"    {data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images, {side}, "
         f"{len(data.classes)} classes"
     )
     console.print(
@@ -169,12 +169,14 @@ def _bar(console: Any, title: str, steps: int, done: int) -> Iterator[Callable[[
         return
     progress = need("rich.progress", "demos", "`npnets train`")
     columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(bar_width=None),
-        progress.TextColumn("{task.fields[text]}"),
-        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+        # Some columns stay free: the "^C" that a terminal shows must not wrap the line, which is then not erased.
+        progress.BarColumn(bar_width=max(4, min(40, console.width - len(title) - 62))),
+        progress.TextColumn("{task.fields[text]}", markup=False),
+        progress.TimeRemainingColumn(compact=True),
+        progress.TextColumn("left"),
     )
-    with progress.Progress(*columns, console=console, transient=True, expand=True) as bar:
+    with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=steps, completed=done, text="")
         yield lambda step, text: bar.update(task, completed=step, text=text)
 

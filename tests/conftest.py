@@ -6,12 +6,14 @@ import re
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is imported
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 EXAMPLES = os.environ.get("NPNETS_EXAMPLES") or ("1000" if os.environ.get("CI") else "50")
 
 # Deterministic, and without a time limit on one example: the first call of a kernel compiles it.
 settings.register_profile("npnets", deadline=None, database=None, derandomize=True, max_examples=int(EXAMPLES))
+# For runs that are meant to fail: the first example that fails will do, the smallest is not searched for.
+settings.register_profile("unshrunk", settings.get_profile("npnets"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("npnets")
 
 NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv)\b", re.MULTILINE)

@@ -1,0 +1,316 @@
+"""The tests must be able to fail: a mistake planted in a copy of the package is caught by the tests meant for it.
+
+Each mistake is one that people make. It is planted where its old text stands, which must be in one place only, so that
+this list cannot rot; then the tests run in a process of their own and must fail, and neither break nor find nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import npnets
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(npnets.__file__).parent
+
+
+class Mistake(NamedTuple):
+    """In `file` the text `old` becomes `new`; `test` must fail under the implementation that the code belongs to."""
+
+    file: str
+    old: str
+    new: str
+    test: str
+    implementation: str
+
+
+def adjoint(op):
+    return f"test_adjoint.py::test_adjoint[{op}]"
+
+
+def exact(op):
+    return f"test_exact.py::test_as_pytorch[{op}]"
+
+
+MISTAKES = {
+    # -- loops
+    "conv2d: groups interleaved": Mistake(
+        "ops/conv2d.py",
+        "G[b, k, l, n] += K[i, j, m, n] * F[b, r, c, q + m]",
+        "G[b, k, l, n] += K[i, j, m, n] * F[b, r, c, m * g + q // M]",
+        adjoint("group_conv2d"),
+        "loops",
+    ),
+    "conv2d dx: groups and their channels swapped": Mistake(
+        "ops/conv2d.py",
+        "m, first = q % M, q // M * (N // g)",
+        "m, first = q // g, q % g * (N // g)",
+        adjoint("group_conv2d"),
+        "loops",
+    ),
+    "conv2d dweight: the first group's input for all": Mistake(
+        "ops/conv2d.py",
+        "dK[i, j, m, n] += dG[b, k, l, n] * F[b, r, c, q + m]",
+        "dK[i, j, m, n] += dG[b, k, l, n] * F[b, r, c, m]",
+        adjoint("group_conv2d"),
+        "loops",
+    ),
+    "conv2d dx: the first row of outputs dropped": Mistake(
+        "ops/conv2d.py", "if met and 0 <= k <", "if met and 0 < k <", adjoint("conv2d"), "loops"
+    ),
+    "depthwise: the kernel flipped": Mistake(
+        "ops/depthwise.py",
+        "G[b, k, l, m] += K[i, j, m] *",
+        "G[b, k, l, m] += K[KH - 1 - i, KW - 1 - j, m] *",
+        adjoint("depthwise_conv2d"),
+        "loops",
+    ),
+    "depthwise dx: the vertical padding for both": Mistake(
+        "ops/depthwise.py", "(c + p[1] - d[1] * j) // s[1]\n", "(c + p[0] - d[1] * j) // s[1]\n",
+        adjoint("depthwise_conv2d"), "loops",
+    ),
+    "pointwise dx: the first group's kernel for all": Mistake(
+        "ops/pointwise.py", "K[q % M, n] * dG", "K[q % M, n - first] * dG", adjoint("pointwise_conv2d"), "loops"
+    ),
+    "linear: the bias taken for the sum": Mistake(
+        "ops/linear.py", "G[b, n] += v[n]", "G[b, n] = v[n]", adjoint("linear"), "loops"
+    ),
+    "relu: gradient 1 at 0": Mistake(
+        "ops/activation.py", "0.0 if F[e] <= 0.0 else dG[e]", "0.0 if F[e] < 0.0 else dG[e]",
+        "test_special_values.py::test_derivative_at_the_kink", "loops",
+    ),
+    "max pool: ties to the last": Mistake(
+        "ops/pool.py", "seen > F[b, r_max, c_max, m]", "seen >= F[b, r_max, c_max, m]", exact("max_pool2d"), "loops"
+    ),
+    "max pool: a NaN replaced by what follows": Mistake(
+        "ops/pool.py", "if seen > G[b, k, l, m] or np.isnan(seen):", "if not seen <= G[b, k, l, m]:",
+        "test_special_values.py::test_max_pool_as_pytorch", "loops",
+    ),
+    "global average pool: a side squared": Mistake(
+        "ops/pool.py", "G[b, m] /= H * W", "G[b, m] /= H * H", adjoint("global_avg_pool"), "loops"
+    ),
+    "batch norm: the unbiased variance": Mistake(
+        "ops/batch_norm.py", "v += c * c / n", "v += c * c / (n - 1)",
+        "test_rounding.py::test_batch_norm_train", "loops",
+    ),
+    "batch norm dx: a power of r missing": Mistake(
+        "ops/batch_norm.py", "dv = -r[m] * r[m] * r[m] / 2 * dr", "dv = -r[m] * r[m] / 2 * dr",
+        "test_derivatives.py::test_batch_norm_train", "loops",
+    ),
+    "batch norm dx: the mean's part divided once too often": Mistake(
+        "ops/batch_norm.py", "dx[e, m] += dmu / n", "dx[e, m] += dmu / n / n",
+        "test_derivatives.py::test_batch_norm_train", "loops",
+    ),
+    "loss: smoothing without the right class": Mistake(
+        "ops/loss.py", "(n == y[b]) + e / N", "(n == y[b]) + (n != y[b]) * e / N",
+        "test_rounding.py::test_softmax_cross_entropy", "loops",
+    ),
+    # -- numpy
+    "conv2d: the last column of taps dropped": Mistake(
+        "ops/conv2d.py",
+        "for i, j in np.ndindex(weight.shape[:2]):\n        # (g, BH'W', M) @ (g, M, N/g)",
+        "for i, j in np.ndindex(weight.shape[0], weight.shape[1] - 1):\n        # (g, BH'W', M) @ (g, M, N/g)",
+        adjoint("conv2d"),
+        "numpy",
+    ),
+    "conv2d dx: overlapping windows replace each other": Mistake(
+        "ops/conv2d.py", "+= spread.transpose", "= spread.transpose", adjoint("conv2d"), "numpy"
+    ),
+    "depthwise: dilation forgotten": Mistake(
+        "ops/depthwise.py", "out += padded[tap(i, j, sides, s, d)]", "out += padded[tap(i, j, sides, s, (1, 1))]",
+        adjoint("depthwise_conv2d"), "numpy",
+    ),
+    "depthwise dx: overlapping windows replace each other": Mistake(
+        "ops/depthwise.py", "dpadded[tap(i, j, sides, s, d)] += dout", "dpadded[tap(i, j, sides, s, d)] = dout",
+        adjoint("depthwise_conv2d"), "numpy",
+    ),
+    "all windows: the vertical dilation for both": Mistake(
+        "ops/_taps.py", "starts = d[0] * i, d[1] * j", "starts = d[0] * i, d[0] * j", exact("depthwise_conv2d"), "numpy"
+    ),
+    "shuffle: its inverse": Mistake(
+        "ops/channel_shuffle.py",
+        "out.reshape(B, H, W, C // g, g)[...] = x.reshape(B, H, W, g, C // g)",
+        "out.reshape(B, H, W, g, C // g)[...] = x.reshape(B, H, W, C // g, g)",
+        exact("channel_shuffle"),
+        "numpy",
+    ),
+    "bias: the mean for the sum": Mistake(
+        "ops/bias.py", "np.sum(dout, 0, out=dbias)", "np.mean(dout, 0, out=dbias)", adjoint("bias_add"), "numpy"
+    ),
+    "relu6: gradient 1 at 6": Mistake(
+        "ops/activation.py", "np.where((F <= 0) | (F >= 6)", "np.where((F <= 0) | (F > 6)",
+        "test_special_values.py::test_derivative_at_the_kink", "numpy",
+    ),
+    "leaky relu: gradient 1 at 0": Mistake(
+        "ops/activation.py", "np.where(F > 0, dG", "np.where(F >= 0, dG",
+        "test_special_values.py::test_derivative_at_the_kink", "numpy",
+    ),
+    "max pool: zeros around the image": Mistake(
+        "ops/pool.py", "s, p, ONE, -np.inf)", "s, p, ONE)", exact("max_pool2d"), "numpy"
+    ),
+    "average pool: padding counted": Mistake(
+        "ops/pool.py", "out /= n[:, :, None]", "out /= size[0] * size[1]", adjoint("avg_pool2d"), "numpy"
+    ),
+    "batch norm: the mean not taken off": Mistake(
+        "ops/batch_norm.py", "np.mean((x - mu) ** 2, 0)", "np.mean(x**2, 0)",
+        "test_rounding.py::test_batch_norm_train", "numpy",
+    ),
+    "batch norm dx: the part along h missing": Mistake(
+        "ops/batch_norm.py", " - h * (dgamma / len(x)))", ")", "test_derivatives.py::test_batch_norm_train", "numpy"
+    ),
+    "batch norm after training: the gradient not scaled": Mistake(
+        "ops/batch_norm.py", "dx[...] = gamma * r * dy\n", "dx[...] = r * dy\n",
+        "test_derivatives.py::test_batch_norm_eval", "numpy",
+    ),
+    "loss: 1 / B forgotten": Mistake(
+        "ops/loss.py", "dz[...] = (exps / total - t) / B", "dz[...] = exps / total - t",
+        "test_derivatives.py::test_softmax_cross_entropy", "numpy",
+    ),
+    # -- what all three share
+    "shuffle: its gradient not the inverse": Mistake(
+        "ops/channel_shuffle.py", "dout.shape[3] // _check.groups(", "_check.groups(",
+        adjoint("channel_shuffle"), "numba",
+    ),
+    "same padding: the odd row above": Mistake(
+        "_check.py", "(total[0] // 2, total[0] - total[0] // 2)", "(total[0] - total[0] // 2, total[0] // 2)",
+        exact("depthwise_conv2d"), "numba",
+    ),
+    "average pool: margins before the image counted": Mistake(
+        "ops/pool.py", "- np.maximum(first, 0))", "- first)", exact("avg_pool2d"), "numba"
+    ),
+    "leaky relu: slope forgotten in the gradient": Mistake(
+        "ops/activation.py", "run(dout.ravel(), x.ravel(), dx.reshape(-1), a)",
+        "run(dout.ravel(), x.ravel(), dx.reshape(-1), a * a)", "test_derivatives.py::test_activations", "numba",
+    ),
+    # -- kernels
+    "product: the odd row dropped": Mistake(
+        "kernels/pointwise.py", "        if p < stop:", "        if p + 1 < stop:", adjoint("pointwise_conv2d"), "numba"
+    ),
+    "product: the channels after the last four dropped": Mistake(
+        "kernels/pointwise.py",
+        "while m < M:\n                w0 = w[m, n0 : n0 + N]\n                a0, b0",
+        "while m + 1 < M:\n                w0 = w[m, n0 : n0 + N]\n                a0, b0",
+        adjoint("pointwise_conv2d"),
+        "numba",
+    ),
+    "product of the weight: the last pixel dropped": Mistake(
+        "kernels/pointwise.py", "while p < last:", "while p + 1 < last:", adjoint("pointwise_conv2d"), "numba"
+    ),
+    "product of the weight: blocks overlap": Mistake(
+        "kernels/pointwise.py", "last = min(first + BLOCK, P)", "last = min(first + BLOCK + 1, P)",
+        "test_exact.py::test_named_case", "numba",
+    ),
+    "product: groups interleaved by the transposition": Mistake(
+        "kernels/pointwise.py", "w.reshape(len(w), groups, -1)", "w.reshape(len(w), -1, groups).swapaxes(1, 2)",
+        adjoint("pointwise_conv2d"), "numba",
+    ),
+    "conv2d kernel: patches replace each other in dx": Mistake(
+        "kernels/conv2d.py", "pixel[m] += patch[m]", "pixel[m] = patch[m]", adjoint("conv2d"), "numba"
+    ),
+    "conv2d kernel: what is outside not cleared": Mistake(
+        "kernels/conv2d.py", "patch[m] = 0.0", "patch[m] *= 1.0", adjoint("conv2d"), "numba"
+    ),
+    "conv2d kernel: padded 1 x 1 kernels taken for products": Mistake(
+        "kernels/conv2d.py", " and x.shape[:3] == out.shape[:3]", "", "test_exact.py::test_named_case", "numba"
+    ),
+    "depthwise kernel: the stride ignored in dx": Mistake(
+        "kernels/depthwise.py", " and s[0] * k + d[0] * i - p[0] == r", "", adjoint("depthwise_conv2d"), "numba"
+    ),
+    "depthwise kernel: an image's first row in the thread before": Mistake(
+        "kernels/depthwise.py",
+        "    rows = out.shape[1]\n    for row in range(start, stop):",
+        "    rows = out.shape[1]\n    for row in range(start + (start > 0), stop):",
+        adjoint("depthwise_conv2d"),
+        "threads",
+    ),
+    "bias kernel: each thread sums all": Mistake(
+        "kernels/elementwise.py", "for chunk in range(start, stop):", "for chunk in range(0, stop):",
+        adjoint("bias_add"), "threads",
+    ),
+    "relu6 kernel: gradient above 6": Mistake(
+        "kernels/elementwise.py", "(x[e] <= zero) | (x[e] >= six)", "(x[e] <= zero)",
+        "test_derivatives.py::test_activations", "numba",
+    ),
+    "max pool kernel: a NaN replaced by what follows": Mistake(
+        "kernels/pool.py", "(seen[m] <= pixel[m]) | (pixel[m] != pixel[m])", "(seen[m] <= pixel[m])",
+        "test_special_values.py::test_max_pool_as_pytorch", "numba",
+    ),
+    "max pool kernel: ties to the last": Mistake(
+        "kernels/pool.py", "seen[m] > largest[m]", "seen[m] >= largest[m]", exact("max_pool2d"), "numba"
+    ),
+    "batch norm kernel: the unbiased variance": Mistake(
+        "kernels/batch_norm.py", "partial.sum(0) / len(x) + eps", "partial.sum(0) / (len(x) - 1) + eps",
+        "test_rounding.py::test_batch_norm_train", "numba",
+    ),
+    "batch norm kernel: two sums swapped": Mistake(
+        "kernels/batch_norm.py", "dgamma_n, dbeta_n = (sums / n)", "dbeta_n, dgamma_n = (sums / n)",
+        "test_derivatives.py::test_batch_norm_train", "numba",
+    ),
+    "loss kernel: the whole of the right class taken off": Mistake(
+        "kernels/loss.py", "exps[right] -= (one - e) / B", "exps[right] -= one / B",
+        "test_derivatives.py::test_softmax_cross_entropy", "numba",
+    ),
+}  # fmt: skip
+
+
+def run(folder, tests, implementations):
+    """Run tests on the package in `folder`, without Numba's compiler; return pytest's exit code and what it wrote."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_DISABLE_JIT": "1",
+        "NPNETS_EXAMPLES": "20",
+        "NPNETS_IMPLEMENTATIONS": implementations,
+    }
+    options = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "--hypothesis-profile=unshrunk"]
+    command = [sys.executable, "-m", "pytest", *options, *(str(TESTS / test) for test in tests)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def copy(folder):
+    """Copy the package, but for its data."""
+    shutil.copytree(PACKAGE, folder / "npnets", ignore=shutil.ignore_patterns("__pycache__", "*.npz"))
+    return folder
+
+
+def plant(mistake, folder):
+    """Copy the package with the mistake, and run its test."""
+    file = copy(folder) / "npnets" / mistake.file
+    text = file.read_text("utf-8")
+    assert text.count(mistake.old) == 1, f"{mistake.old!r} must be in {mistake.file} once"
+    file.write_text(text.replace(mistake.old, mistake.new), "utf-8")
+    return run(folder, [mistake.test], mistake.implementation)
+
+
+@pytest.fixture(scope="module")
+def outcomes(request, tmp_path_factory):
+    """Run the selected mistakes, two at a time: {name: future}."""
+    names = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if item.path == request.path and "name" in item.fixturenames
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(plant, MISTAKES[name], tmp_path_factory.mktemp("planted")) for name in names}
+
+
+def test_no_mistake(tmp_path):
+    """Without a mistake the same tests pass, so that what fails below fails because of it."""
+    code, output = run(
+        copy(tmp_path), sorted({mistake.test for mistake in MISTAKES.values()}), "loops numpy numba threads"
+    )
+    assert code == pytest.ExitCode.OK, output
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_caught(name, outcomes):
+    code, output = outcomes[name].result()
+    assert code == pytest.ExitCode.TESTS_FAILED, output

@@ -66,6 +66,8 @@ def cost(net: Network, input_shape: Shape) -> Cost:
     >>> count.mult_adds, count.convolutions, count.parameters
     (568740352, 567716352, 4231976)
     """
+    if not isinstance(input_shape, tuple | list):
+        raise TypeError(f"`input_shape` (={input_shape!r}) must be (H, W, {net.in_channels})")
     sides = tuple(_check.integer("input_shape", side, 1) for side in input_shape)
     if len(sides) not in (2, 3) or sides[2:] not in ((), (net.in_channels,)):
         raise ValueError(f"`input_shape` (={input_shape}) must be (H, W, {net.in_channels})")

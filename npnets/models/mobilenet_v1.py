@@ -99,6 +99,8 @@ class MobileNetV1(Network):
                 activation=build.activation(),
             )
         }
+        if not isinstance(rows, Sequence):
+            raise TypeError(f"`rows` (={rows!r}) must be a sequence of pairs (channels, stride)")
         for number, row in enumerate(rows, 1):
             out, stride = _row(row)
             layers[f"block{number}"] = Sequential(

@@ -52,20 +52,20 @@ class Builder:
         dtype: Any = np.float32,
     ) -> None:
         self.random = np.random.default_rng(_check.integer("seed", seed, 0))
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in _check.FLOATS:
-            raise TypeError(f"`dtype` (={self.dtype}) must be float32 or float64")
+        self.dtype = _dtype(dtype)
         if _check.number("bn_eps", bn_eps, least=0.0) == 0.0:
             raise ValueError(f"`bn_eps` (={bn_eps}) must be greater than 0")
-        if not 0 <= bn_momentum <= 1:
+        if _check.number("bn_momentum", bn_momentum, least=0.0) > 1:
             raise ValueError(f"`bn_momentum` (={bn_momentum}) must be from 0 to 1: the weight of the new statistic")
         self._slope = _check.number("negative_slope", negative_slope, least=0.0)
         self._kind = activation
-        self._norm = {"eps": float(bn_eps), "momentum": float(bn_momentum), "dtype": self.dtype}
+        self._norm: dict[str, Any] = {"eps": float(bn_eps), "momentum": float(bn_momentum), "dtype": self.dtype}
+        _check.window((3, 3), (3, 3), 1, padding)  # refuses what is no padding at all
         self.padding = padding
 
     def conv(self, inputs: int, outputs: int, stride: int) -> Convolution:
-        """Return a 3 x 3 convolution."""
+        """Return a 3 x 3 convolution, the stem."""
+        stride = _check.integer("stem_stride", stride, 1)
         return Convolution(self._uniform(9 * inputs, 3, 3, inputs, outputs), stride=stride, padding=self.padding)
 
     def depthwise(self, channels: int, stride: int) -> DepthwiseConvolution:
@@ -92,6 +92,16 @@ class Builder:
         bound = fan_in**-0.5
         weight: Array = self.random.uniform(-bound, bound, shape).astype(self.dtype)
         return weight
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        found: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)  # to NumPy None is float64
+    except TypeError:
+        found = None
+    if found is None or found not in _check.FLOATS:
+        raise TypeError(f"`dtype` (={dtype!r}) must be float32 or float64")
+    return found
 
 
 class Network(Sequential):

@@ -82,12 +82,7 @@ class ShuffleUnit(Layer):
         shortcut = x if self.pool is None else self.pool.forward(x)
         if not self.joins:
             return self.after.forward(shortcut + branch)
-        if shortcut.shape[:3] != branch.shape[:3]:
-            raise ValueError(
-                f"the shortcut pool gives {shortcut.shape[1]} x {shortcut.shape[2]} pixels and the branch "
-                f"{branch.shape[1]} x {branch.shape[2]}, for an input of {x.shape[1]} x {x.shape[2]}: "
-                "`shortcut_pool` (=2) needs even sides wherever the stride is 2"
-            )
+        _same_sides(shortcut.shape[1:], branch.shape[1:], x.shape[1:])
         self._keep(shortcut.shape[3])
         return self.after.forward(np.concatenate([shortcut, branch] if self.shortcut_first else [branch, shortcut], 3))
 
@@ -106,12 +101,24 @@ class ShuffleUnit(Layer):
     def walk(self, shape: Shape, name: str) -> tuple[list[Step], Shape]:
         """Return the steps of the branch, the shortcut and the last activation, and the shape that comes out."""
         steps, out = self.branch.walk(shape, name)
+        shortcut = shape
         if self.pool is not None:
-            steps += self.pool.walk(shape, f"{name}.pool")[0]
+            pooling, shortcut = self.pool.walk(shape, f"{name}.pool")
+            steps += pooling
         if self.joins:
+            _same_sides(shortcut, out, shape)
             out = *out[:2], shape[2] + out[2]
         steps += self.after.walk(out, f"{name}.after")[0]
         return steps, out
+
+
+def _same_sides(shortcut: Shape, branch: Shape, x: Shape) -> None:
+    """Refuse shapes (H, W, C) of shortcut and branch that cannot be joined."""
+    if shortcut[:2] != branch[:2]:
+        raise ValueError(
+            f"the shortcut pool gives {shortcut[0]} x {shortcut[1]} pixels and the branch {branch[0]} x {branch[1]}, "
+            f"for an input of {x[0]} x {x[1]}: `shortcut_pool` (=2) needs even sides wherever the stride is 2"
+        )
 
 
 class ShuffleNetV1(Network):
@@ -239,12 +246,13 @@ def _channels(
             "give both or none"
         )
     if stem_channels is not None and stage_channels is not None:
-        if len(stage_channels) < 1:
+        if not isinstance(stage_channels, Sequence) or len(stage_channels) < 1:
             raise ValueError(f"`stage_channels` (={stage_channels!r}) must name at least one stage")
         return (
             _check.integer("stem_channels", stem_channels, 1),
             tuple(_check.integer("stage_channels", channels, 1) for channels in stage_channels),
         )
+    scale = _check.number("scale", scale, least=0.0)
     if (scale, groups) not in CHANNELS:
         known = ", ".join(f"{g} at {s:g}" for s, g in sorted(CHANNELS))
         raise ValueError(
@@ -271,7 +279,7 @@ def _divides(stage: int, inputs: int, outputs: int, groups: int) -> None:
 
 
 def _each_stage(name: str, values: Sequence[int], stages: tuple[int, ...]) -> tuple[int, ...]:
-    if len(values) != len(stages):
+    if not isinstance(values, Sequence) or len(values) != len(stages):
         raise ValueError(f"`{name}` (={values!r}) must have one value for each of the {len(stages)} stages")
     return tuple(_check.integer(name, value, 1) for value in values)
 

@@ -66,13 +66,13 @@ class SGD:
         self.nesterov = nesterov
         if nesterov and momentum == 0:
             raise ValueError(f"`nesterov` (={nesterov}) needs a `momentum` (={momentum}) greater than 0")
-        for skip in (skip_decay,) if isinstance(skip_decay, str) else skip_decay:
-            if skip not in SKIPS:
-                raise ValueError(f"`skip_decay` (={skip_decay!r}) must hold only {', '.join(map(repr, SKIPS))}")
+        skips = (skip_decay,) if isinstance(skip_decay, str) else skip_decay
+        if not isinstance(skips, Collection) or any(skip not in SKIPS for skip in skips):
+            raise ValueError(f"`skip_decay` (={skip_decay!r}) must hold only {', '.join(map(repr, SKIPS))}")
         # A depthwise weight is the only one with three axes, and what has one is a bias or batch norm's.
         axes = {3: "depthwise", 1: "1d"}
         parameters = net.parameters()
-        self._decays = {name: axes.get(value.ndim) not in skip_decay for name, value in parameters.items()}
+        self._decays = {name: axes.get(value.ndim) not in skips for name, value in parameters.items()}
         self._velocity = {name: np.zeros_like(value) for name, value in parameters.items()} if momentum else {}
 
     def step(self) -> None:
@@ -104,9 +104,11 @@ class SGD:
 
         Raises
         ------
-        ValueError
-            Names or shapes are not those of this optimiser.
+        TypeError, ValueError
+            Names or shapes are not those of this optimiser, or a value is no float array.
         """
+        for name, value in state.items():
+            _check.array(name, value, "...")
         if state.keys() != self._velocity.keys() or any(
             state[name].shape != value.shape for name, value in self._velocity.items()
         ):

@@ -41,13 +41,13 @@ def assert_gradients(actual, expected):
 # -- pairs of networks with the same weights ---------------------------------------------------------------------------
 
 
-def random_state(net, seed=1):
+def random_state(net, largest):
     """Draw every array, biases and running statistics too, so that signals neither fade nor grow in eval mode."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(1)
 
     def draw(name, shape):
         if name.endswith("norm.weight"):
-            return rng.uniform(0.5, 2.5, shape)  # wide enough for relu6 to meet its 6
+            return rng.uniform(0.5, largest, shape)
         if name.endswith("running_var"):
             return rng.uniform(1, 5, shape)
         if len(shape) == 1:
@@ -63,10 +63,11 @@ class Case(NamedTuple):
     options: dict[str, Any]
     sides: tuple[int, int] = (65, 57)
     batch: int = 2
+    largest: float = 2.5  # weight of a batch norm: wide enough for relu6 to meet its 6
 
     def numpy(self, dtype=np.float64):
         net = getattr(npnets, self.network)(**self.options, dtype=dtype)
-        net.load_state_dict(random_state(net))
+        net.load_state_dict(random_state(net, self.largest))
         return net
 
     def torch(self, **others):
@@ -259,11 +260,14 @@ def test_bias_of_the_depthwise_norm(name, implementation):
 # -- training ----------------------------------------------------------------------------------------------------------
 
 HYPERPARAMETERS = {"lr": 1e-3, "momentum": 0.9, "nesterov": True, "weight_decay": 4e-5}
+
+# Training is chaotic: whoever computes, each step makes the difference of two runs larger, by up to ten times where the
+# last batch norms see few values (here 96 a channel; with 24, and wide weights, 1e-15 grows to 1e-7 in ten steps).
 TEN_STEPS = {
-    "mobilenet": (Case("MobileNetV1", {"width": 0.25, "num_classes": 10}, (33, 40), 6), IMPLEMENTATIONS),
-    "shufflenet": (Case("ShuffleNetV1", {"scale": 0.5, "num_classes": 10}, (33, 40), 6), IMPLEMENTATIONS),
-    "mobilenet, batch 32": (Case("MobileNetV1", {"width": 0.25}, (96, 96), 32), ["numba"]),
-    "shufflenet, batch 32": (Case("ShuffleNetV1", {"scale": 0.5}, (96, 96), 32), ["numba"]),
+    "mobilenet": (Case("MobileNetV1", {"width": 0.25}, (65, 57), 16, 1.5), IMPLEMENTATIONS),
+    "shufflenet": (Case("ShuffleNetV1", {"scale": 0.5, "num_classes": 10}, (33, 40), 6, 1.5), IMPLEMENTATIONS),
+    "mobilenet, batch 32": (Case("MobileNetV1", {"width": 0.25}, (96, 96), 32, 1.5), ["numba"]),
+    "shufflenet, batch 32": (Case("ShuffleNetV1", {"scale": 0.5}, (96, 96), 32, 1.5), ["numba"]),
 }
 
 

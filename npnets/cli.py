@@ -125,8 +125,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _TRAIN = """\
-Train a MobileNet or a ShuffleNet, and leave in a folder: the log (CSV), the training curves and the confusion
-matrix (PNG), and a checkpoint. Without options: a small MobileNet on a part of Fashion-MNIST, in a minute or two.
+Train a MobileNet or a ShuffleNet, and leave in a folder: the log (CSV), the
+training curves and the confusion matrix (PNG), and a checkpoint. Without
+options: a small MobileNet on a part of Fashion-MNIST, in a minute or two.
 Ctrl-C saves, and says how to go on.
 """
 
@@ -134,7 +135,7 @@ _EXAMPLES = """\
 examples:
   npnets train
   npnets train --model shufflenet --groups 3 --epochs 10 --out runs/shuffle
-  npnets train --data digits --flip 0
+  npnets train --data digits --crop 1 --lr 0.1 --schedule cosine
   npnets train --resume runs/shuffle --epochs 20
 """
 
@@ -146,7 +147,8 @@ def _train_parser(parser: argparse.ArgumentParser) -> None:
     def setting(
         group: argparse._ArgumentGroup, name: str, about: str, kind: Callable[[str], object] = str, **more: object
     ) -> None:
-        about = f"{about} (default: {getattr(default, name)})" if "default" not in about else about
+        value = getattr(default, name)
+        about = f"{about} (default: {int(value) if isinstance(value, bool) else value})" if "default" not in about else about
         group.add_argument("--" + name.replace("_", "-"), type=kind, help=about, **more)  # type: ignore[arg-type]
 
     group = parser.add_argument_group("network")

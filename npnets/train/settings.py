@@ -77,7 +77,9 @@ class Settings:
         for name, allowed in (("model", MODELS), ("body", BODIES), ("schedule", tuple(SCHEDULES))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` (={getattr(self, name)!r}) must be one of {', '.join(map(repr, allowed))}")
-        if not set(self.skip_decay) <= set(SKIPS):
+        if not isinstance(self.skip_decay, tuple):
+            raise TypeError(f"`skip_decay` (={self.skip_decay!r}) must be a tuple")
+        if not all(skip in SKIPS for skip in self.skip_decay):
             raise ValueError(f"`skip_decay` (={self.skip_decay!r}) must hold only {', '.join(map(repr, SKIPS))}")
         for name in ("width", "scale"):
             if not 0 < _check.number(name, getattr(self, name), least=0.0) <= MOST:

@@ -121,8 +121,8 @@ class Trainer:
         settings = self.settings
         if self.position == self.steps_per_epoch:
             raise RuntimeError("the epoch is complete: call finish_epoch() before its next step")
-        self.optimizer.lr = rate(settings.schedule, settings.lr, self.steps_done, self.steps)
-        x, labels = self._batch()
+        self.optimizer.lr = self._rate(self.steps_done)
+        x, labels = self._batch(self.position)
         self.net.train()
         with np.errstate(all="ignore"):  # what overflows here shows in the loss
             loss, logits = step_with_logits(self.net, self.optimizer, x, labels, settings.label_smoothing)
@@ -151,7 +151,7 @@ class Trainer:
         self.history.append(
             Epoch(
                 epoch=self.epoch + 1,
-                lr=self.optimizer.lr,
+                lr=self._rate(self.steps_done - 1),
                 train_loss=running.loss / running.steps,
                 train_accuracy=running.right / images,
                 test_loss=evaluation.loss,
@@ -177,10 +177,10 @@ class Trainer:
         return Evaluation(total / images, int(confusion.trace()) / images, confusion)
 
     def probe(self) -> Network:
-        """Take one step with a copy of the network on the next batch, to learn what a step costs; change nothing."""
+        """Take one step with a fresh network on a batch of this epoch, to learn what a step costs; change nothing."""
         net = self.settings.network(self.dataset.image_shape, len(self.dataset.classes)).train()
         with np.errstate(all="ignore"):
-            step_with_logits(net, self._optimizer(net), *self._batch(), self.settings.label_smoothing)
+            step_with_logits(net, self._optimizer(net), *self._batch(0), self.settings.label_smoothing)
         return net
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -288,14 +288,17 @@ class Trainer:
             skip_decay=settings.skip_decay,
         )
 
-    def _batch(self) -> tuple[Array, Array]:
-        """Return the next step's images, cropped, flipped and normalised, and their labels."""
+    def _rate(self, step: int) -> float:
+        return rate(self.settings.schedule, self.settings.lr, step, self.steps)
+
+    def _batch(self, position: int) -> tuple[Array, Array]:
+        """Return the images of a step of this epoch, cropped, flipped and normalised, and their labels."""
         settings, data = self.settings, self.dataset
         order = np.random.default_rng([settings.seed, self.epoch]).permutation(len(data.x_train))
-        chosen = order[self.position * settings.batch_size :][: settings.batch_size]
+        chosen = order[position * settings.batch_size :][: settings.batch_size]
         images = data.x_train[chosen]
         if settings.crop or settings.flip:
-            rng = np.random.default_rng([settings.seed, self.epoch, self.position])
+            rng = np.random.default_rng([settings.seed, self.epoch, position])
             images = random_crop_flip(images, rng, padding=settings.crop, flip=settings.flip)
         return normalise(images, self.mean, self.std, self.net.dtype), data.y_train[chosen]
 

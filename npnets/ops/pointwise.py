@@ -74,9 +74,9 @@ def _loops_dx(dG: Array, K: Array, dF: Array, g: int) -> None:
 
 
 def _numpy(x: Array, weight: Array, out: Array, g: int) -> None:
-    x, weight, out = _by_group(x, g), _by_group(weight, g), _by_group(out, g)
+    x, weight, out = _by_group(_pixels(x), g), _by_group(weight, g), _by_group(_pixels(out), g)
     for a in range(g):
-        out[..., a, :] = x[..., a, :] @ weight[:, a]  # (B, H, W, M) @ (M, N/g)
+        out[:, a] = x[:, a] @ weight[:, a]  # (BHW, M) @ (M, N/g)
 
 
 def _numpy_dweight(dout: Array, x: Array, dweight: Array, g: int) -> None:
@@ -86,9 +86,9 @@ def _numpy_dweight(dout: Array, x: Array, dweight: Array, g: int) -> None:
 
 
 def _numpy_dx(dout: Array, weight: Array, dx: Array, g: int) -> None:
-    dout, weight, dx = _by_group(dout, g), _by_group(weight, g), _by_group(dx, g)
+    dout, weight, dx = _by_group(_pixels(dout), g), _by_group(weight, g), _by_group(_pixels(dx), g)
     for a in range(g):
-        dx[..., a, :] = dout[..., a, :] @ weight[:, a].T  # (B, H, W, N/g) @ (N/g, M)
+        dx[:, a] = dout[:, a] @ weight[:, a].T  # (BHW, N/g) @ (N/g, M)
 
 
 def _by_group(values: Array, g: int) -> Array:

@@ -50,8 +50,8 @@ def batches(monkeypatch):
 
 @pytest.mark.parametrize("settings", [TINY, SHUFFLE], ids=["mobilenet", "shufflenet"])
 def test_it_learns(settings):
-    """Twelve epochs of stripes: the loss falls, and new images are told apart."""
-    training = whole(trainer(tiny(), settings, epochs=12, flip=False, crop=0))
+    """Eight epochs of stripes: the loss falls, and new images are told apart."""
+    training = whole(trainer(tiny(), settings, epochs=8, flip=False, crop=0))
     assert training.history[-1].train_loss < 0.2 * training.history[0].train_loss
     assert training.history[-1].test_accuracy > 0.9
 
@@ -262,7 +262,7 @@ def test_more_epochs_may_be_asked_for(tmp_path):
         ({"groups": 0}, "`groups` (=0) must be at least 1"),
         ({"groups": 17}, "`groups` (=17) must be at most 16"),
         ({"epochs": 0}, "`epochs` (=0) must be at least 1"),
-        ({"epochs": 10_001}, "`epochs` (=10001) must be at most 10000"),
+        ({"epochs": 5001}, "`epochs` (=5001) must be at most 5000"),
         ({"batch_size": 1}, "`batch_size` (=1) must be at least 2"),
         ({"crop": -1}, "`crop` (=-1) must be at least 0"),
         ({"seed": -1}, "`seed` (=-1) must be at least 0"),
@@ -372,10 +372,13 @@ def test_the_confusion_matrix_shows_the_numbers(tmp_path):
     assert 400 <= width == height <= 1000
 
 
-def test_a_confusion_matrix_of_many_classes_stays_a_picture_of_sane_size(tmp_path):
+@pytest.mark.parametrize(("classes", "numbers"), [(50, 49), (255, 0)])
+def test_a_confusion_matrix_of_many_classes_stays_a_picture_of_sane_size(classes, numbers):
     """255 classes at the scale of ten would be a gigabyte of pixels; a class without images is no division by 0."""
-    draw_confusion(tmp_path / "c.png", np.diag(np.arange(255)), [str(a) for a in range(255)])
-    assert max(png_size(tmp_path / "c.png")) < 4000
+    figure = confusion_matrix(np.diag(np.arange(classes)), [str(a) for a in range(classes)])
+    assert max(figure.get_size_inches()) == 24
+    assert len(figure.axes[0].texts) == numbers
+    assert len(figure.axes[0].get_xticks()) <= 50
 
 
 def test_the_curves_are_those_of_the_log(tmp_path):

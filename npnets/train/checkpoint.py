@@ -23,8 +23,8 @@ from npnets._optional import need
 
 FORMAT = "checkpoint 1"
 
-# Bytes. A training of 10 000 epochs needs 2 MB; what JSON makes of a larger text could fill the memory.
-LARGEST_HEADER = 4 << 20
+# Bytes. The log of 5000 epochs, the most there may be, takes 1 MB; a larger text could fill the memory as JSON's lists.
+LARGEST_HEADER = 2 << 20
 
 DTYPES = {"F32": "float32", "F64": "float64"}
 
@@ -55,7 +55,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], about: Mappi
     write = need("safetensors.numpy", "demos", "checkpoints").save
     # One entry: safetensors writes several in an order that changes from run to run.
     text = json.dumps({"format": FORMAT, **about}, allow_nan=False)
-    replace(path, write({name: np.ascontiguousarray(value) for name, value in arrays.items()}, {"npnets": text}))
+    replace(path, write({name: np.asarray(value, order="C") for name, value in arrays.items()}, {"npnets": text}))
 
 
 def replace(path: str | os.PathLike[str], content: bytes) -> None:

@@ -14,7 +14,7 @@ from npnets.train.trainer import Epoch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LARGEST = 32.0  # inches, for 50 classes
+LARGEST, LEGIBLE = 24.0, 50  # inches; up to so many classes each is named and numbered
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9730d", "#8a8f98"
 
@@ -82,10 +82,10 @@ def confusion_matrix(confusion: Array, classes: Sequence[str]) -> "Figure":
     axes = figure.subplots()
     shares = confusion / confusion.sum(1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for a, b in zip(*confusion.nonzero(), strict=True) if side < LARGEST else ():  # else no number is legible
+    for a, b in zip(*confusion.nonzero(), strict=True) if len(classes) <= LEGIBLE else ():
         axes.text(b, a, confusion[a, b], ha="center", va="center", color="white" if shares[a, b] > 0.5 else "black")
     slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    named = range(0, len(classes), -(-len(classes) // 50))
+    named = range(0, len(classes), -(-len(classes) // LEGIBLE))
     names = [classes[a] for a in named]
     axes.set_xticks(named, names, **(slant if max(map(len, names)) > 3 else {}))
     axes.set_yticks(named, names)

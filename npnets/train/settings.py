@@ -21,7 +21,7 @@ SMALL_STAGES, SMALL_UNITS, SMALL_STEM = (60, 120), (2, 3), 12
 
 # Nobody comes near these; a checkpoint that asks for more is damaged or worse.
 MOST = 16  # of width, scale and groups
-MOST_EPOCHS = 10_000
+MOST_EPOCHS = 5_000
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def assert_exact(actual: npt.ArrayLike, expected: npt.ArrayLike) -> None:
     AssertionError: 1 of 2 values differ, the first at [1]: 2.0 instead of 3.0
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
+    _same_shape(actual, expected)
     if actual.dtype != expected.dtype:
         raise AssertionError(f"the dtype is {actual.dtype} instead of {expected.dtype}")
     _no_difference(actual, expected, (actual == expected) | ((actual != actual) & (expected != expected)))
@@ -364,13 +365,17 @@ def _inner(a: npt.ArrayLike, b: npt.ArrayLike) -> Any:
     return np.vdot(a, b)
 
 
+def _same_shape(actual: Array, expected: Array) -> None:
+    if actual.shape != expected.shape:
+        raise AssertionError(f"the shape is {actual.shape} instead of {expected.shape}")
+
+
 def _near(actual: Array, reference: Array, bound: Array) -> None:
+    _same_shape(actual, reference)
     _no_difference(actual, reference, abs(actual - reference) <= bound, bound)
 
 
 def _no_difference(actual: Array, expected: Array, same: Array, bound: Array | None = None) -> None:
-    if actual.shape != expected.shape:
-        raise AssertionError(f"the shape is {actual.shape} instead of {expected.shape}")
     if np.all(same):
         return
     index = tuple(int(i) for i in np.argwhere(~np.asarray(same))[0])

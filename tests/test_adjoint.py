@@ -30,3 +30,12 @@ def test_adjoint(op, data):
             assert_adjoint(dout, out, *((gradients[place], given[place]) for place in term))
 
     on_each_implementation(check)
+
+
+def test_the_wrong_adjoint_is_refused():
+    x, dout = np.arange(3.0), np.array([2.0, -1.0, 1.0])
+    assert_adjoint(dout, 2 * x, (2 * dout, x))
+    with pytest.raises(AssertionError, match=r"<gradient, value> of pair 1 is 3.0, and <dout, out> is 2.0"):
+        assert_adjoint(dout, 2 * x, (2 * dout, x), (3 * dout, x))
+    with pytest.raises(AssertionError, match=r"the shapes \(1,\) and \(3,\) differ"):
+        assert_adjoint(dout, x, (dout[:1], x))

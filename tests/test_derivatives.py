@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import DTYPES, on_each_implementation
+from strategies import DTYPES, fewer, on_each_implementation
 
 from npnets import ops
 from npnets.testing import assert_gradient
@@ -28,6 +28,7 @@ def batches(draw):
     return rng.standard_normal(shape), spread(rng, shape), *rng.standard_normal((2, shape[1]))
 
 
+@fewer
 @given(batches())
 def test_batch_norm_train(batch):
     dout, x, gamma, beta = batch
@@ -42,6 +43,7 @@ def test_batch_norm_train(batch):
     on_each_implementation(check, FLOAT64)
 
 
+@fewer
 @given(batches())
 def test_batch_norm_eval(batch):
     dout, x, gamma, beta = batch
@@ -70,6 +72,7 @@ def test_batch_norm_along_one_direction():
     on_each_implementation(check, FLOAT64)
 
 
+@fewer
 @given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.7]), st.integers(0, 2**32 - 1))
 def test_softmax_cross_entropy(B, N, smoothing, seed):
     rng = np.random.default_rng(seed)
@@ -83,6 +86,7 @@ def test_softmax_cross_entropy(B, N, smoothing, seed):
 
 
 @pytest.mark.parametrize(("op", "kinks"), [("relu", (0,)), ("relu6", (0, 6)), ("leaky_relu", (0,))])
+@fewer
 @given(seed=st.integers(0, 2**32 - 1))
 def test_activations(op, kinks, seed):
     rng = np.random.default_rng(seed)
@@ -94,3 +98,18 @@ def test_activations(op, kinks, seed):
         assert_gradient(getattr(ops, op), x, dout, getattr(ops, op + "_backward")(dout, x))
 
     on_each_implementation(check, FLOAT64)
+
+
+def test_a_wrong_gradient_is_refused():
+    x, dout = np.array([0.5, 2.0]), np.array([1.0, -3.0])
+    assert_gradient(np.exp, x, dout, dout * np.exp(x))
+    with pytest.raises(AssertionError, match=r"1 of 2 values differ, the first at \[1\]"):
+        assert_gradient(np.exp, x, dout, dout * np.exp(x) * [1, 1 + 1e-7])
+    with pytest.raises(AssertionError, match="1 of 1 values differ"):
+        assert_gradient(np.exp, x, dout, dout * np.exp(x) * [1, 1 + 1e-7], direction=np.array([1.0, 2.0]))
+
+
+def test_a_kink_is_refused():
+    """Next to a kink differences of two widths disagree: they could let any gradient pass."""
+    with pytest.raises(AssertionError, match="is there a kink near x"):
+        assert_gradient(ops.relu, np.array([1e-6]), np.array([1.0]), np.array([1.0]))

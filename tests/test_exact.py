@@ -5,7 +5,7 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import CASES, DTYPES, Case, on_each_implementation
+from strategies import CASES, DTYPES, Case, fewer, on_each_implementation
 from test_rounding import batches, closed_form, cross_entropy, logits, statistics, stepwise
 
 import npnets
@@ -69,6 +69,19 @@ def test_named_case(name):
     check_against_pytorch(NAMED[name])
 
 
+@pytest.mark.parametrize(
+    ("actual", "expected", "message"),
+    [
+        (np.zeros(2), np.zeros(3), r"the shape is \(2,\) instead of \(3,\)"),
+        (np.zeros(2), np.zeros(2, np.float32), "the dtype is float64 instead of float32"),
+        (np.array([[0, 1, 2.0]]), np.array([[0, 1.5, np.nan]]), r"2 of 3 .* first at \[0, 1\]: 1.0 instead of 1.5"),
+    ],
+)
+def test_what_differs_is_refused(actual, expected, message):
+    with pytest.raises(AssertionError, match=message):
+        assert_exact(actual, expected)
+
+
 def test_channel_shuffle_of_twelve():
     order = [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]
     x = np.arange(12.0).reshape(1, 1, 1, 12)
@@ -114,6 +127,7 @@ def pytorchs_batch_norm_gradients(dy, c, gamma, r):
     return (dy - dbeta / n - c * (dot * r * r / n)) * (r * gamma), dot * r, dbeta
 
 
+@fewer
 @given(batches())
 def test_batch_norm_as_pytorch(batch):
     *given, eps = batch
@@ -137,6 +151,7 @@ def test_batch_norm_as_pytorch(batch):
     on_each_implementation(check, DTYPES[1:])
 
 
+@fewer
 @given(logits())
 def test_softmax_cross_entropy_as_pytorch(batch):
     """PyTorch's gradient goes through log_softmax: p is exp(log p) there, with the error of log p."""

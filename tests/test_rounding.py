@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import AVERAGES, CASES, CONVOLUTIONS, Case, both, on_each_implementation
+from strategies import AVERAGES, CASES, CONVOLUTIONS, DTYPES, Case, both, fewer, on_each_implementation
 
 import npnets
 from npnets import _check, ops
-from npnets.testing import Rounded, assert_within_rounding
+from npnets.testing import Rounded, assert_within_rounding, rounding_bound
 
 pytestmark = pytest.mark.quick
 
@@ -72,6 +72,7 @@ def check_sums(case):
 
 
 @pytest.mark.parametrize("op", [*CONVOLUTIONS, "linear", "bias_add", *AVERAGES])
+@fewer
 @given(data=st.data())
 def test_sums(op, data):
     check_sums(data.draw(CASES[op]))
@@ -91,6 +92,29 @@ def test_sums(op, data):
 )
 def test_long_sums(case):
     check_sums(case)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_rounding_too_many_is_refused(dtype):
+    """With n = 0 one rounding is allowed: to the nearest value, and not to its neighbour."""
+    fine = np.array([1.0, 1 / np.longdouble(3)])
+    nearest = fine.astype(dtype)
+    assert_within_rounding(nearest, fine, fine, 0)
+    with pytest.raises(AssertionError, match=r"2 of 2 values differ, the first at .* which is more than .* away"):
+        assert_within_rounding(nearest + 2 * np.spacing(nearest), fine, fine, 0)
+
+
+def test_no_bound_is_refused():
+    """Where the errors may be as large as the values, nothing is promised."""
+    doubtful = Rounded(np.longdouble([1]), np.longdouble([1]), 2**-24)
+    with pytest.raises(ValueError, match="the divisor may be 0"):
+        1 / doubtful
+    with pytest.raises(ValueError, match="the argument of the logarithm may be 0"):
+        doubtful.log()
+    with pytest.raises(ValueError, match=r"roundings of up to 5.96046e-08 each may leave nothing"):
+        rounding_bound(2**24, np.float32)
+    with pytest.raises(AssertionError, match=r"the shape is \(2,\) instead of \(1,\)"):
+        doubtful.check(np.zeros(2))
 
 
 # -- formulas: the bound is carried along, step by step ----------------------------------------------------------------
@@ -144,6 +168,7 @@ def stepwise(dy, c, gamma, r):
     return dc - dc.sum() / n, (dy * (c * r)).sum(), dy.sum()
 
 
+@fewer
 @given(batches())
 def test_batch_norm_train(batch):
     """Bounds: `statistics` and the two derivations, with the rounding error of every step carried along by `Rounded`.
@@ -169,6 +194,7 @@ def test_batch_norm_train(batch):
     on_each_implementation(check)
 
 
+@fewer
 @given(batches())
 def test_batch_norm_eval(batch):
     """y = gamma ((x - mu) r) + beta and its gradients, r = 1 / sqrt(v + eps)."""
@@ -223,6 +249,7 @@ def cross_entropy(logits, y, e, *, target_at_once, p_from_log=False):
     return -(losses / B).sum(), dz
 
 
+@fewer
 @given(logits())
 def test_softmax_cross_entropy(batch):
     """Bounds: `cross_entropy`, with the rounding error of every step carried along by `Rounded`."""

@@ -7,7 +7,7 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import CASES, Case, on_each_implementation
+from strategies import CASES, Case, fewer, on_each_implementation
 
 from npnets import ops
 from npnets.testing import assert_exact
@@ -49,6 +49,7 @@ def test_derivative_at_the_kink(op, x, derivative):
     on_each_implementation(check)
 
 
+@fewer
 @given(seed=st.integers(0, 2**32 - 1), padded=st.booleans(), size=st.integers(2, 3), stride=st.integers(1, 3))
 def test_max_pool_as_pytorch(seed, padded, size, stride):
     """NaN is the largest, the last one receives the gradient; a window of nothing but -inf gives it to the first."""
@@ -67,6 +68,7 @@ def test_max_pool_as_pytorch(seed, padded, size, stride):
 
 
 @pytest.mark.parametrize("op", CASES)
+@fewer
 @given(data=st.data())
 def test_no_warning(op, data):
     """Infinities and NaN pass through silently in all implementations alike; pytest makes an error of each warning."""

@@ -308,17 +308,24 @@ def numeric_gradient(
 
 
 def assert_gradient(
-    f: Callable[[Array], npt.ArrayLike], x: Array, dout: Array, dx: Array, *, direction: Array | None = None
+    f: Callable[[Array], npt.ArrayLike],
+    x: Array,
+    dout: Array,
+    dx: Array,
+    *,
+    direction: Array | None = None,
+    magnitude: npt.ArrayLike | None = None,
 ) -> None:
     """Assert that `dx` is the gradient of <dout, f(x)> by `x`, as far as central differences can tell.
 
     The tolerance. Let D(h) be the central difference and D its limit. By Taylor D(h) = D + c h^2 + O(h^4), so that
     D(2h) - D(h) = 3 c h^2 + O(h^4) measures the truncation: D(h) is off by a third of it, and all of it is allowed,
-    which leaves room for the higher terms. Rounding: a value of f is off by at most gamma_n |f|, n = x.size, if it is a
-    sum over all of x; and x + h e is rounded too, which moves <dout, f> by u <|dx|, |x|>. <dout, f> itself is summed in
-    longdouble, with a gamma of its own, n = dout.size. Two such products over the 2 h of the denominator::
+    which leaves room for the higher terms. Rounding: a value of f is off by at most gamma_n M, if it is a sum over all
+    of x, n = x.size, of terms that add up to M in absolute value, and a library function or two (4 units each) were
+    applied; and x + h e is rounded too, which moves <dout, f> by u <|dx|, |x|>. <dout, f> itself is summed in
+    longdouble, with a gamma of its own. Two such products over the 2 h of the denominator::
 
-        |D(h) - dx| <= |D(2h) - D(h)| + (gamma_x.size + gamma_dout.size) (<|dout|, |f(x)|> + <|dx|, |x|>) / h
+        |D(h) - dx| <= |D(2h) - D(h)| + (gamma_{x.size + 16} + gamma_dout.size) (<|dout|, M> + <|dx|, |x|>) / h
 
     Parameters
     ----------
@@ -326,6 +333,8 @@ def assert_gradient(
         As in `numeric_gradient`.
     dx
         The gradient to be tested.
+    magnitude
+        M, of the shape of f(x); None for |f(x)|, which will do where no large terms cancel.
 
     Raises
     ------
@@ -340,11 +349,13 @@ def assert_gradient(
     >>> assert_gradient(lambda x: x**3, x, dout, 3 * x**2 * dout)
     """
     near, far = (numeric_gradient(f, x, dout, direction=direction, step=h) for h in (STEP, 2 * STEP))
-    magnitude = _inner(abs(dout), abs(np.asarray(f(x)))) + _inner(abs(dx), abs(x))
+    terms = abs(np.asarray(f(x))) if magnitude is None else magnitude
+    size = _inner(abs(dout), terms) + _inner(abs(dx), abs(x))
     truncation = abs(far - near)
-    if (truncation > np.sqrt(_unit(np.float64)) * max(1.0, magnitude)).any():
+    if (truncation > np.sqrt(_unit(np.float64)) * max(1.0, size)).any():
         raise AssertionError("the differences share less than half of their digits: is there a kink near x?")
-    rounding = (rounding_bound(x.size, np.float64) + rounding_bound(dout.size, np.longdouble)) * magnitude / STEP
+    roundings = x.size + 4 * LIBRARY_ULPS
+    rounding = (rounding_bound(roundings, np.float64) + rounding_bound(dout.size, np.longdouble)) * size / STEP
     _near(dx if direction is None else np.asarray(_inner(dx, direction)), near, truncation + rounding)
 
 

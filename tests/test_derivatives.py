@@ -35,10 +35,11 @@ def test_batch_norm_train(batch):
 
     def check(dtype):
         _, mean, inv_std = ops.batch_norm_train(x, gamma, beta)
+        size = abs(gamma) * (abs(x) + abs(mean)) * inv_std + abs(beta)
         dx, dgamma, dbeta = ops.batch_norm_train_backward(dout, x, gamma, mean, inv_std)
-        assert_gradient(lambda x: ops.batch_norm_train(x, gamma, beta)[0], x, dout, dx)
-        assert_gradient(lambda gamma: ops.batch_norm_train(x, gamma, beta)[0], gamma, dout, dgamma)
-        assert_gradient(lambda beta: ops.batch_norm_train(x, gamma, beta)[0], beta, dout, dbeta)
+        assert_gradient(lambda x: ops.batch_norm_train(x, gamma, beta)[0], x, dout, dx, magnitude=size)
+        assert_gradient(lambda gamma: ops.batch_norm_train(x, gamma, beta)[0], gamma, dout, dgamma, magnitude=size)
+        assert_gradient(lambda beta: ops.batch_norm_train(x, gamma, beta)[0], beta, dout, dbeta, magnitude=size)
 
     on_each_implementation(check, FLOAT64)
 
@@ -47,13 +48,17 @@ def test_batch_norm_train(batch):
 @given(batches())
 def test_batch_norm_eval(batch):
     dout, x, gamma, beta = batch
-    running = beta + 1, gamma**2
+    mean, var = beta + 1, gamma**2
+    size = abs(gamma) * (abs(x) + abs(mean)) / np.sqrt(var + 0.1) + abs(beta)
+
+    def out(x, gamma, beta):
+        return ops.batch_norm_eval(x, gamma, beta, mean, var, eps=0.1)
 
     def check(dtype):
-        dx, dgamma, dbeta = ops.batch_norm_eval_backward(dout, x, gamma, *running, eps=0.1)
-        assert_gradient(lambda x: ops.batch_norm_eval(x, gamma, beta, *running, eps=0.1), x, dout, dx)
-        assert_gradient(lambda gamma: ops.batch_norm_eval(x, gamma, beta, *running, eps=0.1), gamma, dout, dgamma)
-        assert_gradient(lambda beta: ops.batch_norm_eval(x, gamma, beta, *running, eps=0.1), beta, dout, dbeta)
+        dx, dgamma, dbeta = ops.batch_norm_eval_backward(dout, x, gamma, mean, var, eps=0.1)
+        assert_gradient(lambda x: out(x, gamma, beta), x, dout, dx, magnitude=size)
+        assert_gradient(lambda gamma: out(x, gamma, beta), gamma, dout, dgamma, magnitude=size)
+        assert_gradient(lambda beta: out(x, gamma, beta), beta, dout, dbeta, magnitude=size)
 
     on_each_implementation(check, FLOAT64)
 
@@ -77,10 +82,11 @@ def test_batch_norm_along_one_direction():
 def test_softmax_cross_entropy(B, N, smoothing, seed):
     rng = np.random.default_rng(seed)
     logits, labels, dloss = 2 * rng.standard_normal((B, N)), rng.integers(0, N, B), rng.standard_normal(())
+    magnitude = 2 * abs(logits).max() + np.log(N)  # of max z, of z[n], and of log sum exp(z - max z)
 
     def check(dtype):
         loss = lambda z: ops.softmax_cross_entropy(z, labels, label_smoothing=smoothing)  # noqa: E731
-        assert_gradient(lambda z: loss(z)[0], logits, dloss, dloss * loss(logits)[1])
+        assert_gradient(lambda z: loss(z)[0], logits, dloss, dloss * loss(logits)[1], magnitude=magnitude)
 
     on_each_implementation(check, FLOAT64)
 

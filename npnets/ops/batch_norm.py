@@ -112,8 +112,9 @@ def _eval_loops_backward(dy: Array, x: Array, gamma: Array, mu: Array, r: Array,
 
 
 def _train_numpy(x: Array, gamma: Array, beta: Array, eps: float, y: Array, mu: Array, r: Array) -> None:
-    np.mean(x, 0, out=mu)
-    r[...] = 1 / np.sqrt(np.mean((x - mu) ** 2, 0) + eps)
+    # Summed in float64, as the kernels do: down a column NumPy adds one by one, in float32 an error that grows with n.
+    np.mean(x, 0, dtype=np.float64, out=mu)
+    r[...] = 1 / np.sqrt(np.mean((x - mu) ** 2, 0, dtype=np.float64) + eps)
     y[...] = gamma * ((x - mu) * r) + beta
 
 

@@ -262,9 +262,9 @@ def test_bias_of_the_depthwise_norm(name, implementation):
 HYPERPARAMETERS = {"lr": 1e-3, "momentum": 0.9, "nesterov": True, "weight_decay": 4e-5}
 
 # Training is chaotic: whoever computes, each step makes the difference of two runs larger, by up to ten times where the
-# last batch norms see few values (here 96 a channel; with 24, and wide weights, 1e-15 grows to 1e-7 in ten steps).
+# last batch norms see few values (here 72 a channel; with 24, and wide weights, 1e-15 grows to 1e-7 in ten steps).
 TEN_STEPS = {
-    "mobilenet": (Case("MobileNetV1", {"width": 0.25}, (65, 57), 16, 1.5), IMPLEMENTATIONS),
+    "mobilenet": (Case("MobileNetV1", {"width": 0.25}, (65, 57), 12, 1.5), IMPLEMENTATIONS),
     "shufflenet": (Case("ShuffleNetV1", {"scale": 0.5, "num_classes": 10}, (33, 40), 6, 1.5), IMPLEMENTATIONS),
     "mobilenet, batch 32": (Case("MobileNetV1", {"width": 0.25}, (96, 96), 32, 1.5), ["numba"]),
     "shufflenet, batch 32": (Case("ShuffleNetV1", {"scale": 0.5}, (96, 96), 32, 1.5), ["numba"]),
@@ -320,14 +320,21 @@ def test_gradients_of_the_loss(name, implementation):
 # -- float32, threads, batches -----------------------------------------------------------------------------------------
 
 
+@functools.cache
+def eight_images(name, training, dtype):
+    """Return logits; eight images, as batch norm over few values magnifies roundings without limit."""
+    case = CASES[name]
+    net = case.numpy(dtype)
+    return (net.train() if training else net.eval())(case.images(8).astype(dtype))
+
+
 @implementations
 @modes
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["mobilenet", "mobilenet, tensorflow, even", "shufflenet", "shufflenet, half"])
 def test_float32(name, training, implementation):
-    x, _, (expected, _, _) = reference(name, training)
+    expected = eight_images(name, training, np.float64)
     with npnets.use(implementation):
-        net = CASES[name].numpy(np.float32)
-        logits = (net.train() if training else net.eval())(x.astype(np.float32))
+        logits = eight_images.__wrapped__(name, training, np.float32)
     assert logits.dtype == np.float32
     assert_near(logits, expected, 1e-4)
 

@@ -148,7 +148,8 @@ def _train_parser(parser: argparse.ArgumentParser) -> None:
         group: argparse._ArgumentGroup, name: str, about: str, kind: Callable[[str], object] = str, **more: object
     ) -> None:
         value = getattr(default, name)
-        about = f"{about} (default: {int(value) if isinstance(value, bool) else value})" if "default" not in about else about
+        shown = int(value) if isinstance(value, bool) else value
+        about = about if "default" in about else f"{about} (default: {shown})"
         group.add_argument("--" + name.replace("_", "-"), type=kind, help=about, **more)  # type: ignore[arg-type]
 
     group = parser.add_argument_group("network")

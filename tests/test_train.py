@@ -1,7 +1,10 @@
 """The training loop: what a step is made of, what is counted, and that going on gives the same bytes."""
 
 import dataclasses
+import functools
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,19 +203,26 @@ def test_evaluation_is_of_all_test_images_in_eval_mode(monkeypatch):
 # ---- the same bytes --------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def twenty_steps(settings):
+    """Return the bytes of a checkpoint after 20 steps in one go, on one thread."""
+    npnets.set_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        take(trainer(tiny(), settings), 20).save(Path(folder, "c"))
+        return Path(folder, "c").read_bytes()
+
+
 @pytest.mark.parametrize("settings", [TINY, SHUFFLE], ids=["mobilenet", "shufflenet"])
-@pytest.mark.parametrize("cut", [3, 7, 10], ids=["first epoch", "between epochs", "mid-epoch"])
-@pytest.mark.parametrize("counts", [(1, 1, 1), (2, 1, 2)], ids=["1 thread", "2 threads"])
+@pytest.mark.parametrize("cut", [7, 10], ids=["between epochs", "mid-epoch"])
+@pytest.mark.parametrize("counts", [(1, 1), (2, 1), (2, 2)], ids=str)
 def test_20_steps_are_as_many_in_two_parts_to_the_byte(tmp_path, threads, settings, cut, counts):
-    """The whole file: tensors, velocities, statistics, description. Crops and flips are on."""
-    in_one, first, rest = counts
-    threads(in_one)
-    take(trainer(tiny(), settings), 20).save(tmp_path / "whole")
-    threads(first)
-    take(trainer(tiny(), settings), cut).save(tmp_path / "parts")
-    threads(rest)
-    take(Trainer.resume(tmp_path / "parts", tiny()), 20 - cut).save(tmp_path / "parts")
-    assert (tmp_path / "whole").read_bytes() == (tmp_path / "parts").read_bytes()
+    """The whole file: tensors, velocities, statistics, description; on 1 and 2 threads. Crops and flips are on."""
+    expected = twenty_steps(settings)
+    threads(counts[0])
+    take(trainer(tiny(), settings), cut).save(tmp_path / "c")
+    threads(counts[1])
+    take(Trainer.resume(tmp_path / "c", tiny()), 20 - cut).save(tmp_path / "c")
+    assert (tmp_path / "c").read_bytes() == expected
 
 
 def test_a_checkpoint_from_before_finish_epoch_goes_on_as_well(tmp_path):
@@ -383,7 +393,7 @@ def test_a_confusion_matrix_of_many_classes_stays_a_picture_of_sane_size(classes
 
 def test_the_curves_are_those_of_the_log(tmp_path):
     history = [Epoch(e, 0.1, 2 / e, 1 - 1 / e, 3 / e, 1 - 1 / (e + 1), 2.0, 99.0) for e in range(1, 4)]
-    title = "trained on {}/$a^b$_%s"  # the name of a folder may look like mathematics
+    title = "trained on {}/$a^$_%s"  # the name of a folder may look like mathematics
     figure = curves(history, title)
     losses, accuracies = figure.axes
     for axes, field, scale in (losses, "loss", 1), (accuracies, "accuracy", 100):

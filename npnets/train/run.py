@@ -85,6 +85,7 @@ def run(trainer: Trainer, out: Path) -> bool:
             write_log(out / LOG, trainer.history)
             say(_row(trainer.history[-1]))
     evaluation = evaluation or trainer.evaluate()
+    write_log(out / LOG, trainer.history)  # again: it may have been killed between a save and its log
     draw_curves(out / CURVES, trainer.history, f"{describe(trainer.settings)} on {trainer.dataset.name}")
     draw_confusion(out / CONFUSION, evaluation.confusion, trainer.dataset.classes)
     say("")
@@ -114,7 +115,7 @@ def _introduce(trainer: Trainer, console: Any) -> None:
         return
     if trainer.steps_done:
         console.print(f"    goes on in epoch {trainer.epoch + 1} after step {trainer.position}")
-    with _status(console, "compiling the kernels that are not in the cache yet (the first time some 30 s)"):
+    with _status(console, "compiling what is not in the cache yet (the first time some 30 s)"):
         start = time.perf_counter()
         trainer.probe()
         first = time.perf_counter() - start

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import AVERAGES, CASES, CONVOLUTIONS, on_each_implementation
+from strategies import AVERAGES, CASES, CONVOLUTIONS, fewer, on_each_implementation
 
 from npnets.testing import assert_adjoint
 
@@ -16,6 +16,7 @@ TERMS = {"linear": [(0, 1), (2,)], "bias_add": [(0,), (1,)]}
 
 
 @pytest.mark.parametrize("op", [*CONVOLUTIONS, "linear", "bias_add", "channel_shuffle", *AVERAGES])
+@fewer
 @given(data=st.data())
 def test_adjoint(op, data):
     case = data.draw(CASES[op])

@@ -224,8 +224,8 @@ MISTAKES = {
     ),
     "depthwise kernel: an image's first row in the thread before": Mistake(
         "kernels/depthwise.py",
-        "    rows = out.shape[1]\n    for row in range(start, stop):",
-        "    rows = out.shape[1]\n    for row in range(start + (start > 0), stop):",
+        "    rows, columns = out.shape[1:3]\n    for row in range(start, stop):",
+        "    rows, columns = out.shape[1:3]\n    for row in range(start + (start > 0), stop):",
         adjoint("depthwise_conv2d"),
         "threads",
     ),

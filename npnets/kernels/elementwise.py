@@ -7,7 +7,9 @@
     for p, a, j:  out[p, j g + a] = x[p, a n + j]
 
 Nothing to block: memory is the limit. Branches are written as values (`a if c else b`), of which LLVM makes vector
-selects. The bias's gradient is summed in a fixed number of chunks of rows, which are then added in order.
+selects; each part is cut out first, so that indices begin at 0, since one that might be negative, and so mean the end
+of the array, makes no vectors. The bias's gradient is summed in a fixed number of chunks of rows, which are then added
+in order.
 """
 
 import numpy as np
@@ -20,14 +22,16 @@ from npnets._parallel import chunks, run
 @jit
 def _relu(start: int, stop: int, x: Array, out: Array) -> None:
     zero = x.dtype.type(0)  # a literal 0 would make float64 of the whole expression
-    for e in range(start, stop):
+    x, out = x[start:stop], out[start:stop]
+    for e in range(len(x)):
         out[e] = zero if x[e] <= zero else x[e]
 
 
 @jit
 def _relu_backward(start: int, stop: int, dout: Array, x: Array, dx: Array) -> None:
     zero = x.dtype.type(0)
-    for e in range(start, stop):
+    dout, x, dx = dout[start:stop], x[start:stop], dx[start:stop]
+    for e in range(len(x)):
         upstream = dout[e]
         dx[e] = zero if x[e] <= zero else upstream
 
@@ -35,7 +39,8 @@ def _relu_backward(start: int, stop: int, dout: Array, x: Array, dx: Array) -> N
 @jit
 def _relu6(start: int, stop: int, x: Array, out: Array) -> None:
     zero, six = x.dtype.type(0), x.dtype.type(6)
-    for e in range(start, stop):
+    x, out = x[start:stop], out[start:stop]
+    for e in range(len(x)):
         value = zero if x[e] <= zero else x[e]
         out[e] = six if value >= six else value
 
@@ -43,7 +48,8 @@ def _relu6(start: int, stop: int, x: Array, out: Array) -> None:
 @jit
 def _relu6_backward(start: int, stop: int, dout: Array, x: Array, dx: Array) -> None:
     zero, six = x.dtype.type(0), x.dtype.type(6)
-    for e in range(start, stop):
+    dout, x, dx = dout[start:stop], x[start:stop], dx[start:stop]
+    for e in range(len(x)):
         upstream = dout[e]
         dx[e] = zero if (x[e] <= zero) | (x[e] >= six) else upstream
 
@@ -51,7 +57,8 @@ def _relu6_backward(start: int, stop: int, dout: Array, x: Array, dx: Array) -> 
 @jit
 def _leaky_relu(start: int, stop: int, x: Array, out: Array, slope: float) -> None:
     zero = x.dtype.type(0)
-    for e in range(start, stop):
+    x, out = x[start:stop], out[start:stop]
+    for e in range(len(x)):
         below = slope * x[e]
         out[e] = x[e] if x[e] > zero else below
 
@@ -59,7 +66,8 @@ def _leaky_relu(start: int, stop: int, x: Array, out: Array, slope: float) -> No
 @jit
 def _leaky_relu_backward(start: int, stop: int, dout: Array, x: Array, dx: Array, slope: float) -> None:
     zero = x.dtype.type(0)
-    for e in range(start, stop):
+    dout, x, dx = dout[start:stop], x[start:stop], dx[start:stop]
+    for e in range(len(x)):
         upstream = dout[e]
         below = slope * upstream
         dx[e] = upstream if x[e] > zero else below

@@ -15,6 +15,8 @@ Pair: TypeAlias = int | tuple[int, int]
 Padding: TypeAlias = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | Literal["same", "valid"]
 
 PADDINGS = 'a whole number, a pair (vertical, horizontal), ((top, bottom), (left, right)), "same" or "valid"'
+MOST_PIXELS = 2**31 - 1  # of a stride, a dilation, a margin: products of two fit the kernels' integers
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -55,11 +57,18 @@ def number(name: str, value: object, least: float, below: float = float("inf"), 
 def pair(name: str, value: Pair, least: int) -> Ints:
     """Return `value`, one int for both directions or a pair, as a pair of ints of at least `least`."""
     if not isinstance(value, tuple | list):
-        number = integer(name, value, least)
+        number = _pixels(name, value, least)
         return number, number
     if len(value) != 2:
         raise ValueError(f"`{name}` (={value!r}) must be a whole number or a pair (vertical, horizontal)")
-    return integer(name, value[0], least), integer(name, value[1], least)
+    return _pixels(name, value[0], least), _pixels(name, value[1], least)
+
+
+def _pixels(name: str, value: object, least: int) -> int:
+    number = integer(name, value, least)
+    if number > MOST_PIXELS:
+        raise ValueError(f"`{name}` (={number}) must be at most {MOST_PIXELS}")
+    return number
 
 
 def array(name: str, value: object, axes: str) -> Array:

@@ -125,7 +125,7 @@ def test_help_of_train(npnets_, monkeypatch):
         "--scale S ShuffleNet's scale factor (default: 1.0)",
         "--groups G ShuffleNet's groups (default: 3)",
         "--data NAME|DIR fashion-mnist (a tenth of it comes with npnets), fashion-mnist-full, digits, or a folder of",
-        "--epochs N how often each image is seen (default: 5)",
+        "--epochs N how often each image is seen",
         "--batch-size N images a step (default: 64)",
         "--lr RATE the highest learning rate (default: 0.2)",
         "--schedule {constant,step,linear,cosine,one-cycle}",

@@ -515,3 +515,12 @@ def test_an_error_leaves_the_arguments_alone():
     with pytest.raises(ValueError, match="stride"):
         ops.conv2d(x, K, stride=0)
     assert np.array_equal(x, X)
+
+
+def test_numbers_that_no_machine_has():
+    for name in "stride", "dilation", "padding":
+        with pytest.raises(ValueError, match=rf"`{name}` \(={10**30}\) must be at most 2147483647"):
+            ops.conv2d(X, K, **{name: 10**30})
+    one = np.ones(1, np.float32)
+    with pytest.raises(ValueError, match=r"`eps` \(=1e-50\) must be greater than 0, and is 0 in float32"):
+        ops.batch_norm_train(np.zeros((3, 1), np.float32), one, one, eps=1e-50)

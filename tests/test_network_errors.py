@@ -56,7 +56,7 @@ BOTH = [  # option, value, and how the message goes on
     ("padding", -1, "must be at least 0"),
     ("padding", 0.5, "must be a whole number"),
     ("bn_eps", 0, "must be greater than 0"),
-    ("bn_eps", -1e-5, "must be at least 0"),
+    ("bn_eps", -1e-5, "must be greater than 0"),
     ("bn_eps", "a", "must be a number"),
     ("bn_momentum", 1.5, "must be from 0 to 1"),
     ("bn_momentum", -0.1, "must be at least 0"),
@@ -70,8 +70,8 @@ BOTH = [  # option, value, and how the message goes on
 ]
 MOBILENET = [
     ("width", 0, "must be greater than 0"),
-    ("width", -1, "must be at least 0"),
-    ("width", float("inf"), "must be at least 0 and finite"),
+    ("width", -1, "must be greater than 0"),
+    ("width", float("inf"), "must be greater than 0 and finite"),
     ("width", "a", "must be a number"),
     ("rows", 5, "must be a sequence of pairs (channels, stride)"),
     ("rows", [64], "must be pairs (channels, stride), and holds 64"),
@@ -184,6 +184,21 @@ def test_no_image_at_all():
     with pytest.raises(ValueError, match="at least 2 values for each channel in training, and has 0"):
         small_mobilenet()(images(0))
     assert small_mobilenet().eval()(images(0)).shape == (0, 3)
+
+
+def test_a_padding_that_does_not_keep_the_sides():
+    """Where shortcut and branch differ in size, NumPy could broadcast one to the other."""
+    net = npnets.ShuffleNetV1(
+        stem_channels=12, stage_channels=[24], stage_units=[2], stem_stride=1, stem_pool=False, padding=0
+    )
+    with pytest.raises(ValueError, match=r"the shortcut has \d x \d pixels and the branch \d x \d, .*`padding` must"):
+        net(np.zeros((2, 9, 9, 3), np.float32))
+
+
+def test_the_optimizer_of_another_network():
+    net, other = small_mobilenet(), small_mobilenet()
+    with pytest.raises(ValueError, match="`optimizer` must be that of `net`"):
+        npnets.train_step(net, npnets.SGD(other, lr=0.1), np.zeros((2, 8, 8, 3), np.float32), np.array([0, 1]))
 
 
 def test_shortcut_pool_of_two_needs_even_sides():

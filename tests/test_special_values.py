@@ -71,7 +71,7 @@ def test_max_pool_as_pytorch(seed, padded, size, stride):
 @fewer
 @given(data=st.data())
 def test_no_warning(op, data):
-    """Infinities and NaN pass through silently in all implementations alike; pytest makes an error of each warning."""
+    """Infinities and NaN pass through silently in every implementation; pytest makes an error of each warning."""
     case = data.draw(CASES[op])
 
     def check(dtype):

@@ -30,9 +30,8 @@ def _maximum(start: int, stop: int, x: Array, out: Array, size: Ints, s: Ints, p
                     r, c = s[0] * k + i - p[0], s[1] * l + j - p[1]
                     if 0 <= r < H and 0 <= c < W:
                         seen = x[b, r, c]
-                        for m in range(
-                            M
-                        ):  # "not <=", so that a NaN wins, and stays, since all comparisons with it fail
+                        # "not <=", so that a NaN wins, and stays, since all comparisons with it fail
+                        for m in range(M):
                             pixel[m] = pixel[m] if (seen[m] <= pixel[m]) | (pixel[m] != pixel[m]) else seen[m]
 
 

@@ -84,8 +84,7 @@ class MobileNetV1(Network):
         stem_stride: int = 2,
         **options: Unpack[Options],
     ) -> None:
-        if _check.number("width", width, least=0.0) == 0.0:
-            raise ValueError(f"`width` (={width}) must be greater than 0")
+        _check.number("width", width, least=0.0, strictly=True)
         build = Builder(seed, **options)
 
         def scaled(channels: int) -> int:

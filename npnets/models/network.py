@@ -53,8 +53,7 @@ class Builder:
     ) -> None:
         self.random = np.random.default_rng(_check.integer("seed", seed, 0))
         self.dtype = _dtype(dtype)
-        if _check.number("bn_eps", bn_eps, least=0.0) == 0.0:
-            raise ValueError(f"`bn_eps` (={bn_eps}) must be greater than 0")
+        _check.number("bn_eps", bn_eps, least=0.0, strictly=True)
         if _check.number("bn_momentum", bn_momentum, least=0.0) > 1:
             raise ValueError(f"`bn_momentum` (={bn_momentum}) must be from 0 to 1: the weight of the new statistic")
         self._slope = _check.number("negative_slope", negative_slope, least=0.0)
@@ -143,7 +142,11 @@ class Network(Sequential):
         return self._set_training(True)
 
     def eval(self) -> Self:
-        """Let batch norm use its running statistics, unchanged; return the network."""
+        """Let batch norm use its running statistics, unchanged; return the network.
+
+        A backward pass is possible in this mode too (for fine-tuning, or to see what an image's classes depend on), so
+        that the activations of the last forward pass are kept until the next one.
+        """
         return self._set_training(False)
 
     def _set_training(self, training: bool) -> Self:

@@ -80,9 +80,9 @@ class ShuffleUnit(Layer):
         """Return the unit's output."""
         branch = self.branch.forward(x)
         shortcut = x if self.pool is None else self.pool.forward(x)
+        _same_sides(shortcut.shape[1:], branch.shape[1:], x.shape[1:])
         if not self.joins:
             return self.after.forward(shortcut + branch)
-        _same_sides(shortcut.shape[1:], branch.shape[1:], x.shape[1:])
         self._keep(shortcut.shape[3])
         return self.after.forward(np.concatenate([shortcut, branch] if self.shortcut_first else [branch, shortcut], 3))
 
@@ -105,19 +105,20 @@ class ShuffleUnit(Layer):
         if self.pool is not None:
             pooling, shortcut = self.pool.walk(shape, f"{name}.pool")
             steps += pooling
+        _same_sides(shortcut, out, shape)
         if self.joins:
-            _same_sides(shortcut, out, shape)
             out = *out[:2], shape[2] + out[2]
         steps += self.after.walk(out, f"{name}.after")[0]
         return steps, out
 
 
 def _same_sides(shortcut: Shape, branch: Shape, x: Shape) -> None:
-    """Refuse shapes (H, W, C) of shortcut and branch that cannot be joined."""
+    """Refuse shapes (H, W, C) of shortcut and branch that cannot be added or joined."""
     if shortcut[:2] != branch[:2]:
         raise ValueError(
-            f"the shortcut pool gives {shortcut[0]} x {shortcut[1]} pixels and the branch {branch[0]} x {branch[1]}, "
-            f"for an input of {x[0]} x {x[1]}: `shortcut_pool` (=2) needs even sides wherever the stride is 2"
+            f"the shortcut has {shortcut[0]} x {shortcut[1]} pixels and the branch {branch[0]} x {branch[1]}, "
+            f'for an input of {x[0]} x {x[1]}: `padding` must keep the sides of a 3 x 3 convolution (1 or "same"), '
+            "and `shortcut_pool` (=2) needs even sides wherever the stride is 2"
         )
 
 

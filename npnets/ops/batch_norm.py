@@ -36,13 +36,15 @@ r::
     dx = r dh - r^2 h (sum dh c) / n - r (sum dh) / n
        = gamma r (dy - dbeta / n - h dgamma / n)                                            (7)
 
-In words: the gradient loses its mean and its part along h, because a shift or a scaling of x does not change y. `loops`
-walks the first derivation, `numpy` and `numba` compute (7); the tests hold them against each other.
+In words: the gradient loses its mean and, but for eps, its part along h, because a shift or a scaling of x does not
+change y. `loops` walks the first derivation, `numpy` and `numba` compute (7); the tests hold them against each other.
 
 After training (eval) mu and v are the running ones, constants, so that y = gamma (x - mu) r + beta is linear in x::
 
     dx = gamma r dy,    dgamma = sum dy (x - mu) r,    dbeta = sum dy                       (8)
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -121,8 +123,8 @@ def _train_numpy(x: Array, gamma: Array, beta: Array, eps: float, y: Array, mu: 
 def _train_numpy_backward(dy: Array, x: Array, gamma: Array, mu: Array, r: Array, dx: Array, dgamma: Array,
                           dbeta: Array) -> None:  # fmt: skip
     h = (x - mu) * r
-    np.sum(dy, 0, out=dbeta)
-    np.sum(dy * h, 0, out=dgamma)
+    np.sum(dy, 0, dtype=np.float64, out=dbeta)
+    np.sum(dy * h, 0, dtype=np.float64, out=dgamma)
     dx[...] = gamma * r * (dy - dbeta / len(x) - h * (dgamma / len(x)))
 
 
@@ -132,8 +134,8 @@ def _eval_numpy(x: Array, gamma: Array, beta: Array, mu: Array, r: Array, y: Arr
 
 def _eval_numpy_backward(dy: Array, x: Array, gamma: Array, mu: Array, r: Array, dx: Array, dgamma: Array,
                          dbeta: Array) -> None:  # fmt: skip
-    np.sum(dy, 0, out=dbeta)
-    np.sum(dy * ((x - mu) * r), 0, out=dgamma)
+    np.sum(dy, 0, dtype=np.float64, out=dbeta)
+    np.sum(dy * ((x - mu) * r), 0, dtype=np.float64, out=dgamma)
     dx[...] = gamma * r * dy
 
 
@@ -178,7 +180,7 @@ def batch_norm_train(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5)
     """
     x, weight, bias = _arguments(x, weight=weight, bias=bias)
     _two_values(x)
-    eps = x.dtype.type(_eps(eps))
+    eps = _eps(eps, x.dtype)
     out, mean, inv_std = np.empty_like(x), np.zeros_like(weight), np.zeros_like(weight)
     arguments = _rows(x), weight, bias, eps, _rows(out), mean, inv_std
     choose(loops=_train_loops, numpy=_train_numpy, numba=kernel.train)(*arguments)
@@ -318,14 +320,18 @@ def _rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
-def _eps(eps: float) -> float:
-    return _check.number("eps", eps, least=0.0, strictly=True)
+def _eps(eps: float, dtype: np.dtype[Any]) -> float:
+    """Return eps in the dtype of the data, where it must still be greater than 0."""
+    rounded: float = dtype.type(_check.number("eps", eps, least=0.0, strictly=True))
+    if rounded == 0:
+        raise ValueError(f"`eps` (={eps}) must be greater than 0, and is 0 in {dtype}")
+    return rounded
 
 
 def _inv_std(running_var: Array, eps: float) -> Array:
     if (running_var < 0).any():
         raise ValueError(f"`running_var` must not be negative, and has the value {running_var.min()}")
-    inverse: Array = 1 / np.sqrt(running_var + running_var.dtype.type(_eps(eps)))
+    inverse: Array = 1 / np.sqrt(running_var + _eps(eps, running_var.dtype))
     return inverse
 
 

@@ -175,6 +175,11 @@ def conv2d(
     TypeError, ValueError
         An argument breaks one of these rules; the message names it, its value and the rule.
 
+    Notes
+    -----
+    A tap outside of the image is left out by `loops`, and multiplied with 0 by the others. That differs only where a
+    weight is infinite or NaN, since 0 times infinity is NaN.
+
     Examples
     --------
     >>> import numpy as np

@@ -12,8 +12,8 @@ square kernel and output of sides D_K and D_F, M input and N output channels::
     separable / standard = (D_K^2 M D_F^2 + M N D_F^2) / (D_K^2 M N D_F^2) = 1/N + 1/D_K^2
 
 The gradients follow from the chain rule: first through (2), then, with dG^ in the place of the output's gradient,
-through (1). G^ is computed again instead of asked for: it costs D_K^2 / N of the whole. In the networks batch norm and
-an activation stand between the two steps; this is the bare equation.
+through (1). G^ is computed again instead of asked for: it costs D_K^2 / N of the pointwise step. In the networks batch
+norm and an activation stand between the two steps; this is the bare equation.
 """
 
 from npnets import _check

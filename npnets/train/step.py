@@ -30,7 +30,7 @@ def train_step(net: Network, optimizer: SGD, x: Array, labels: Array, *, label_s
     Raises
     ------
     TypeError, ValueError
-        As the network and the loss do.
+        As the network and the loss do; also where the optimizer is another network's.
 
     Examples
     --------
@@ -49,6 +49,8 @@ def step_with_logits(
     net: Network, optimizer: SGD, x: Array, labels: Array, label_smoothing: float
 ) -> tuple[float, Array]:
     """Do what `train_step` does, and return the loss and the logits (B, classes) from before the step."""
+    if optimizer.net is not net:
+        raise ValueError("`optimizer` must be that of `net`, and moves the parameters of another network")
     logits = net(x)
     loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
     net.backward(dlogits)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from npnets import __version__
 from npnets._config import IMPLEMENTATIONS, use
-from npnets._parallel import get_threads, set_threads
+from npnets._parallel import set_threads
 from npnets.data import load
 from npnets.train.run import CHECKPOINT, check_optional, run
 from npnets.train.schedule import SCHEDULES
@@ -195,10 +195,7 @@ def _train_parser(parser: argparse.ArgumentParser) -> None:
     setting(group, "seed", "of weights, order, crops and flips: the same seed, the same bits", int, metavar="N")
 
     group = parser.add_argument_group("run")
-    cores = get_threads()
-    group.add_argument(
-        "--threads", type=int, metavar="N", help=f"of the kernels (default: one for each core, here {cores})"
-    )
+    group.add_argument("--threads", type=int, metavar="N", help="of the kernels (default: one for each core)")
     group.add_argument("--use", choices=IMPLEMENTATIONS, default="numba", help="implementation (default: numba)")
     group.add_argument("--out", metavar="DIR", help="folder for the results (default: a new one in runs)")
     group.add_argument("--resume", metavar="DIR", help="go on with the training that stopped in this folder")

@@ -133,7 +133,7 @@ def test_help_of_train(npnets_, monkeypatch):
         "--flip 0|1 mirror images at random: 1 or 0 (default: 0)",
         "--skip-decay {depthwise,1d} [{depthwise,1d} ...] parameters without weight decay",
         "--seed N of weights, order, crops and flips: the same seed, the same bits (default: 0)",
-        f"--threads N of the kernels (default: all cores, here {os.cpu_count()})",
+        "--threads N of the kernels (default: one for each core)",
         "--out DIR folder for the results (default: a new one in runs)",
         "--resume DIR go on with the training that stopped in this folder",
         "Ctrl-C saves, and says how to go on.",

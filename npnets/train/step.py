@@ -35,9 +35,9 @@ def train_step(net: Network, optimizer: SGD, x: Array, labels: Array, *, label_s
     Examples
     --------
     >>> import numpy as np, npnets
-    >>> net = npnets.MobileNetV1(width=0.25, num_classes=2).train()
+    >>> net = npnets.MobileNetV1(width=0.25, num_classes=2, rows=((64, 1), (128, 2))).train()
     >>> optimizer = npnets.SGD(net, lr=0.05)
-    >>> x, labels = np.random.default_rng(0).random((4, 32, 32, 3), np.float32), np.array([0, 1, 0, 1])
+    >>> x, labels = np.random.default_rng(0).random((4, 16, 16, 3), np.float32), np.array([0, 1, 0, 1])
     >>> losses = [npnets.train_step(net, optimizer, x, labels) for _ in range(8)]
     >>> losses[-1] < losses[0]
     True

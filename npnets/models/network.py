@@ -103,12 +103,47 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     return found
 
 
+class Flat:
+    """A network's parameters, their gradients and its running statistics, each kind in one flat array.
+
+    The layers' own arrays are views of these, so that compiled code can walk through all of them.
+    """
+
+    def __init__(self, net: "Network") -> None:
+        self._at: dict[tuple[int, str], int] = {}
+        self.params = self._gather(net, "params", net.dtype)
+        self.buffers = self._gather(net, "buffers", net.dtype)
+        self.grads = np.zeros_like(self.params)
+        for _, layer in net.layers():
+            for name, value in layer.params.items():
+                at = self.at(layer, name)
+                layer.grads[name] = self.grads[at : at + value.size].reshape(value.shape)
+
+    def _gather(self, net: "Network", kind: str, dtype: np.dtype[Any]) -> Array:
+        held = [(layer, name) for _, layer in net.layers() for name in getattr(layer, kind)]
+        flat = np.empty(sum(getattr(layer, kind)[name].size for layer, name in held), dtype)
+        at = 0
+        for layer, name in held:
+            value = getattr(layer, kind)[name]
+            self._at[id(layer), name] = at
+            view = flat[at : at + value.size].reshape(value.shape)
+            view[...] = value
+            getattr(layer, kind)[name] = view
+            at += value.size
+        return flat
+
+    def at(self, layer: Layer, name: str) -> int:
+        """Return where an array of a layer begins in the flat array of its kind."""
+        return self._at[id(layer), name]
+
+
 class Network(Sequential):
     """A whole network: (B, H, W, C) in, logits (B, classes) out."""
 
     def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
         super().__init__(**children)
         self.in_channels, self.dtype = in_channels, dtype
+        self._flat: Flat | None = None
 
     def __call__(self, x: Array) -> Array:
         """Return the logits (B, classes) for images `x` (B, H, W, C) of the network's dtype.
@@ -202,6 +237,12 @@ class Network(Sequential):
             raise ValueError("the state does not fit this network: " + "; ".join(sorted(wrong)))
         for name, value in own.items():
             value[...] = state[name]
+
+    def flat(self) -> Flat:
+        """Lay parameters, gradients and running statistics out in flat arrays, once; the layers' own become views."""
+        if self._flat is None:
+            self._flat = Flat(self)
+        return self._flat
 
     def _state(self) -> dict[str, Array]:
         return {

@@ -165,79 +165,7 @@ def _panel_values(pixels: int, N: int, W: int) -> int:
     return (pixels + 1) * ((N + W - 1) // W) * W
 
 
-# -- products: pointwise convolutions, with groups ---------------------------------------------------------------------
-
-
-@jit
-def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
-             arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    S, T, K, N, P = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK]
-    pixels = f[COUNTED]
-    rows, out_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
-    taps = tables[f[TAPS] : f[TAPS] + K]
-    W = lanes(arena)
-    size = _panel_values(K, N, W)
-    s = target[SUMS] + task * target[SUM_GAP]
-    sums[s : s + 3 * T] = 0.0
-    none, every = -np.inf, np.inf
-    for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
-        n = min(P, pixels - p)
-        at, out = source[AT] + p * S, target[AT] + p * T
-        if source[NORMED]:
-            _activate(arena, at, S, n, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, 2 * T, S)
-        for g in range(f[GROUPS]):
-            if source[NORMED]:
-                multiply(scratch, rows, 0, n, 2 * T + g * K, taps, 0, K, packed, f[PACKED] + g * size, N, arena,
-                         out_rows, False, arena, out_rows, out + g * N, none, every)  # fmt: skip
-            else:
-                multiply(arena, rows, 0, n, at + g * K, taps, 0, K, packed, f[PACKED] + g * size, N, arena, out_rows,
-                         False, arena, out_rows, out + g * N, none, every)  # fmt: skip
-        _block_statistics(arena, out, T, n, sums, s, scratch, 0)
-
-
-@jit
-def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
-                  arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    S, T, K, N, P, G = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK], f[GROUPS]
-    pixels = f[COUNTED]
-    W = lanes(arena)
-    step = S + W  # no power of two, or the pixels' values of one channel would all fall into one set of the cache
-    size = _panel_values(N, K, W)
-    a_at = 2 * S
-    d_at = a_at + P * step
-    p_at = d_at + P * T + 4 * W
-    rows, d_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
-    taps, weight_rows = tables[f[TAPS] : f[TAPS] + max(K, N)], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K]
-    s = source[SUMS] + task * source[SUM_GAP]
-    if source[NORMED]:
-        sums[s : s + 2 * S] = 0.0
-    pixel_taps = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P]
-    part = f[PARTIAL] + task * K * N * G
-    none, every = -np.inf, np.inf
-    begun = False
-    for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
-        n = min(P, pixels - p)
-        at, dat = source[AT] + p * S, target[GRADIENT] + p * target[GRADIENT_STRIDE]
-        back = source[GRADIENT] + p * S
-        _norm_gradient(arena, dat, target[GRADIENT_STRIDE], arena, target[AT] + p * T, T, n, numbers,
-                       target[COEFFICIENTS], scratch, d_at, T)  # fmt: skip
-        _panels(scratch, d_at, T, n, N, G, scratch, p_at)
-        _activate(arena, at, S, n, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, a_at, step)
-        for g in range(G):
-            # dweight[m, n] += sum_p a[p, m] draw[p, n]
-            multiply(scratch, taps, 0, K, a_at + g * K, pixel_taps, 0, n, scratch,
-                     p_at + g * _panel_values(n, N, W), N, arena, weight_rows, begun, arena, weight_rows, part + g * N,
-                     none, every)  # fmt: skip
-            # da[p, m] = sum_n draw[p, n] weight[m, n]
-            multiply(scratch, d_rows, 0, n, d_at + g * N, taps, 0, N, packed, f[TURNED] + g * size, K, arena, rows,
-                     f[ADDED] != 0, arena, rows, back + g * K, none, every)  # fmt: skip
-        begun = True
-        if source[NORMED]:
-            _mask_and_sum(arena, back, scratch, a_at, step, arena, at, S, n, numbers, source[COEFFICIENTS], bounds[0],
-                          bounds[1], sums, s, scratch, 0)  # fmt: skip
-
-
-# -- the stem: a 3 x 3 convolution of the images -----------------------------------------------------------------------
+# -- products: pointwise convolutions, with groups, and the stem, a 3 x 3 convolution of the images --------------------
 
 
 @jit
@@ -263,43 +191,76 @@ def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, o
 
 
 @jit
-def _stem(f: Array, task: int, source: Array, target: Array, tables: Array, packed: Array, x: Array, arena: Array,
-          sums: Array, scratch: Array) -> None:  # fmt: skip
-    T, K, N, P = target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK]
-    pixels = f[COUNTED]
+def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array, x: Array,
+             arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
+    """A task is some blocks of pixels, a block some tiles' rows; its statistics are taken before the next one."""
+    S, T, K, N, P = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK]
+    pixels, stem = f[COUNTED], f[KIND] == STEM
     rows, out_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
     taps = tables[f[TAPS] : f[TAPS] + K]
+    size = _panel_values(K, N, lanes(arena))
     s = target[SUMS] + task * target[SUM_GAP]
     sums[s : s + 3 * T] = 0.0
     for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
         n = min(P, pixels - p)
-        _patches(x, f, source, target, p, n, scratch, 2 * T, K)
-        out = target[AT] + p * T
-        multiply(scratch, rows, 0, n, 2 * T, taps, 0, K, packed, f[PACKED], N, arena, out_rows, False, arena, out_rows,
-                 out, -np.inf, np.inf)  # fmt: skip
+        a, at, out = scratch, 2 * T, target[AT] + p * T
+        if stem:
+            _patches(x, f, source, target, p, n, scratch, at, K)
+        elif source[NORMED]:
+            _activate(arena, source[AT] + p * S, S, n, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, at,
+                      S)  # fmt: skip
+        else:
+            a, at = arena, source[AT] + p * S
+        for g in range(f[GROUPS]):
+            multiply(a, rows, 0, n, at + g * K, taps, 0, K, packed, f[PACKED] + g * size, N, arena, out_rows, False,
+                     arena, out_rows, out + g * N, -np.inf, np.inf)  # fmt: skip
         _block_statistics(arena, out, T, n, sums, s, scratch, 0)
 
 
 @jit
-def _stem_back(f: Array, task: int, source: Array, target: Array, tables: Array, x: Array, arena: Array,
-               numbers: Array, scratch: Array) -> None:  # fmt: skip
-    T, K, N, P = target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK]
-    pixels = f[COUNTED]
+def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
+                  x: Array, arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
+    """In the cache: a (the source as it was seen), draw as rows and as panels. The images need no gradient."""
+    S, T, K, N, P, G = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK], f[GROUPS]
+    pixels, stem = f[COUNTED], f[KIND] == STEM_BACK
     W = lanes(arena)
-    d_at = P * K
+    # no power of two, or the pixels' values of one channel would all fall into one set of the cache
+    step = K if stem else S + W
+    size = _panel_values(N, K, W)
+    a_at = 2 * S
+    d_at = a_at + P * step
     p_at = d_at + P * T + 4 * W
-    taps, weight_rows = tables[f[TAPS] : f[TAPS] + K], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K]
-    pixel_taps = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P]
+    rows, d_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
+    taps, weight_rows = tables[f[TAPS] : f[TAPS] + max(K, N)], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K]
+    pixel_taps = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P]
+    s = source[SUMS] + task * source[SUM_GAP]
+    if source[NORMED]:
+        sums[s : s + 2 * S] = 0.0
+    part = f[PARTIAL] + task * K * N * G
     begun = False
     for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
         n = min(P, pixels - p)
-        _patches(x, f, source, target, p, n, scratch, 0, K)
+        at, back = source[AT] + p * S, source[GRADIENT] + p * S
         _norm_gradient(arena, target[GRADIENT] + p * target[GRADIENT_STRIDE], target[GRADIENT_STRIDE], arena,
                        target[AT] + p * T, T, n, numbers, target[COEFFICIENTS], scratch, d_at, T)  # fmt: skip
-        _panels(scratch, d_at, T, n, N, 1, scratch, p_at)
-        multiply(scratch, taps, 0, K, 0, pixel_taps, 0, n, scratch, p_at, N, arena, weight_rows, begun, arena,
-                 weight_rows, f[PARTIAL] + task * K * N, -np.inf, np.inf)  # fmt: skip
+        _panels(scratch, d_at, T, n, N, G, scratch, p_at)
+        if stem:
+            _patches(x, f, source, target, p, n, scratch, a_at, step)
+        else:
+            _activate(arena, at, S, n, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, a_at, step)
+        for g in range(G):
+            # dweight[m, n] += sum_p a[p, m] draw[p, n]
+            multiply(scratch, taps, 0, K, a_at + g * K, pixel_taps, 0, n, scratch,
+                     p_at + g * _panel_values(n, N, W), N, arena, weight_rows, begun, arena, weight_rows, part + g * N,
+                     -np.inf, np.inf)  # fmt: skip
+            if not stem:
+                # da[p, m] = sum_n draw[p, n] weight[m, n]
+                multiply(scratch, d_rows, 0, n, d_at + g * N, taps, 0, N, packed, f[TURNED] + g * size, K, arena, rows,
+                         f[ADDED] != 0, arena, rows, back + g * K, -np.inf, np.inf)  # fmt: skip
         begun = True
+        if source[NORMED]:
+            _mask_and_sum(arena, back, scratch, a_at, step, arena, at, S, n, numbers, source[COEFFICIENTS], bounds[0],
+                          bounds[1], sums, s, scratch, 0)  # fmt: skip
 
 
 # -- depthwise convolutions, 3 x 3: an image is a task, a few of its rows are in the cache -----------------------------
@@ -763,18 +724,14 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
             task = take(counts, phase)
             if task >= f[TASKS]:
                 break
-            if kind == PRODUCT:
-                _product(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)
-            elif kind == PRODUCT_BACK:
-                _product_back(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)
+            if kind == PRODUCT or kind == STEM:
+                _product(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
+            elif kind == PRODUCT_BACK or kind == STEM_BACK:
+                _product_back(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
             elif kind == DEPTHWISE:
                 _depthwise(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)
             elif kind == DEPTHWISE_BACK:
                 _depthwise_back(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)
-            elif kind == STEM:
-                _stem(f, task, source, target, tables, packed, x, arena, sums, scratch)
-            elif kind == STEM_BACK:
-                _stem_back(f, task, source, target, tables, x, arena, numbers, scratch)
             elif kind == PACK:
                 _pack(f, task, tables, params, packed, nothing)
             elif kind == FINISH:

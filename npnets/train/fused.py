@@ -7,6 +7,7 @@ array stands in one arena, which phases follow each other, and the tables that s
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -36,6 +37,9 @@ from npnets.ops import linear, linear_backward
 FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**17
 LEAST_PIXELS, MOST_PIXELS = 48, 240
 FORWARD_TASKS = 32
+
+# Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
+KEPT_PROGRAMS = 2
 
 
 def _chunks(weights: int) -> int:
@@ -185,12 +189,12 @@ class Program:
 
     def __init__(self, net: Network, shape: tuple[int, ...]) -> None:
         batch, height, width, channels = shape
-        self.net, self.shape = net, shape
+        steps, _ = net.walk(shape[1:], "")  # refuses what does not fit
+        self.work = batch * sum(step.mult_adds for step in steps)
         o = _Layout(net, batch)
         images = o.map((height, width), channels, None)
         last = _walk(o, images)
         _counted(o, last, batch)
-        self.work = batch * sum(step.mult_adds for step in net.walk(shape[1:], "")[0])
         self.features = o.take("arena", batch * last.stride), last
         pools = o.phase(k.MEAN_POOL, batch, last, last, WEIGHT=self.features[0])
         unpools = o.phase(k.MEAN_POOL_BACK, batch, last, last, WEIGHT=self.features[0])
@@ -202,6 +206,7 @@ class Program:
         self.phases[np.isin(self.phases[:, k.KIND], (k.PRODUCT_BACK, k.DEPTHWISE_BACK, k.STEM_BACK, k.REDUCE)),
                     k.PARTIAL] = partial  # fmt: skip
         self.maps = np.array(o.maps)
+        self.fewest = batch * int((self.maps[:, k.HEIGHT] * self.maps[:, k.COLUMNS_]).min())
         slots = [o.take("arena", size) for size in o.gradients]
         for row, slot, offset in o.gradient_of:
             self.maps[row, k.GRADIENT] = slots[slot] + offset
@@ -222,6 +227,7 @@ class Program:
 
     def forward(self, x: Array) -> Array:
         """Return the logits; keep what `backward` needs until then."""
+        self.flat.refresh()
         self._run(x, 0, self.middle)
         self.x = x
         at, last = self.features
@@ -233,6 +239,7 @@ class Program:
         """Fill the network's gradients."""
         at, last = self.features
         dx, *own = linear_backward(dlogits, self.pooled, self.classifier.params["weight"])
+        self.flat.give_gradients()
         for name, value in zip(("weight", "bias"), own, strict=True):
             self.classifier.grads[name][...] = value
         rows = self.arena[at : at + len(dx) * last.stride].reshape(len(dx), last.stride)
@@ -290,7 +297,7 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     back = _split(pixels, depth + 2 * stride, BACKWARD_VALUES, _chunks(weight.size))
     out = o.activated(o.normed(place.out, N, o.turn, norm, ahead.tasks), activation)
     fields = {
-        "DEPTH": depth, "WIDTH": N, "GROUPS": 1, "COUNTED": pixels, "TAPS": o.steps(depth, 1),
+        "DEPTH": depth, "WIDTH": N, "GROUPS": 1, "COUNTED": pixels, "TAPS": o.steps(max(depth, N), 1),
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(depth, N, 1, o.dtype)),
         "STRIDE_V": place.stride[0], "STRIDE_H": place.stride[1], "TOP": place.before[0], "LEFT": place.before[1],
     }  # fmt: skip
@@ -304,12 +311,13 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     o.backward.append([
         finish_back,
         o.phase(k.STEM_BACK, back.tasks, images, out, BLOCK=back.block, BLOCKS=back.blocks,
+                PIXEL_TAPS=o.steps(back.block, depth), TARGET_ROWS=o.steps(back.block, stride),
                 SOURCE_ROWS=o.steps(back.block, depth), WEIGHT_ROWS=o.steps(depth, N), **fields),
         o.reduce(fields["WEIGHT"], back.tasks, depth, N, N, out),
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * depth * N)
     panels = packed_size(back.block, N, 1, o.dtype)
-    o.scratch = max(o.scratch, 2 * stride + ahead.block * depth, back.block * (depth + stride) + panels + 64)
+    o.scratch = max(o.scratch, 2 * stride + ahead.block * depth, 2 * images.stride + back.block * (depth + stride) + panels + 128)
     return out
 
 
@@ -435,15 +443,41 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
 # -- which networks ----------------------------------------------------------------------------------------------------
 
 
-def fits(net: Network, shape: tuple[int, ...]) -> bool:
-    """Return whether the program knows this network: all but leaky ReLU, wide paddings, and a shuffle moved."""
+def _known(net: Network) -> bool:
+    """Return whether the program has all that this network does: not leaky ReLU, a wide padding, a shuffle behind."""
     for _, layer in net.layers():
-        if isinstance(layer, Activation) and layer.kind == "leaky_relu":
+        if not layer.training or (isinstance(layer, Activation) and layer.kind == "leaky_relu"):
             return False
-        if isinstance(layer, ShuffleUnit):
-            order = list(layer.children)
-            if "shuffle" in order and order.index("shuffle") > order.index("depthwise"):
+        if isinstance(layer, DepthwiseConvolution | Convolution):
+            window = _check.window((8, 8), (3, 3), **layer.window)
+            if max(window.before) > 2:
                 return False
-        if not layer.training:
+        if isinstance(layer, ShuffleUnit) and list(layer.children)[3] not in ("shuffle", "depthwise"):
             return False
-    return shape[0] > 0
+        if isinstance(layer, ShuffleUnit) and list(layer.children).index("depthwise") + 2 != list(layer.children).index(
+            "expand"
+        ):
+            return False
+    return type(net).__mro__[1] is Network
+
+
+_programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyDictionary()
+
+
+def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
+    """Return the program for batches of this shape, made once, or None where the network's layers take the step.
+
+    That is so for what the program does not know, for a batch in which a channel has one value, which batch norm
+    refuses, and for an empty one.
+    """
+    if not _known(net):
+        return None
+    made = _programs.setdefault(net, {})
+    if shape not in made:
+        program = Program(net, shape)
+        if program.fewest < 2:
+            return None
+        while len(made) >= KEPT_PROGRAMS:
+            made.pop(next(iter(made)))
+        made[shape] = program
+    return made[shape]

@@ -34,9 +34,12 @@ from npnets.ops import linear, linear_backward
 
 # Values in a task's blocks: they should stay in a second-level cache of 512 KB or more. Pixels of a block: sums of 6
 # and 5 rows.
-FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**17
+FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**18
 LEAST_PIXELS, MOST_PIXELS = 48, 240
 FORWARD_TASKS = 32
+
+# Values of a row of a depthwise task: seven such rows at work fit into a first-level cache of 32 KB.
+ROW_VALUES = 4096
 
 # Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
 KEPT_PROGRAMS = 2
@@ -249,7 +252,8 @@ class Program:
     def _run(self, x: Array, first: int, last: int) -> None:
         threads = get_threads()
         if len(self.scratches) < threads:
-            self.scratches = np.zeros((threads, -(-self.scratch // 16) * 16), self.arena.dtype)
+            values = -(-self.scratch // 64) * 64
+            self.scratches = _aligned(threads * values, self.arena.dtype).reshape(threads, values)
         team(k.run, self.work, counters(len(self.phases) + 1), self.phases, first, last, self.maps, self.bounds,
              self.tables, x.reshape(-1), self.flat.params, self.flat.grads, self.flat.buffers, self.packed, self.arena,
              self.numbers, self.sums, self.scratches)  # fmt: skip
@@ -337,21 +341,25 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
         "PACKED": o.take("packed", 18 * S), "STRIDE_V": sv, "STRIDE_H": sh, "TOP": top, "LEFT": left,
         "SHUFFLE": -1 if shuffle is None else _order(o, source.channels, shuffle),
     }  # fmt: skip
+    lanes = vector(o.dtype)
+    most = max(1, ROW_VALUES // (source.width + 2) // lanes) * lanes
+    channels = S if shuffle is not None else min(S, most)  # of a task
+    tasks = o.batch * -(-S // channels)
     finish, finish_back = o.finishes(out, o.batch, 0)
     _counted(o, source, o.batch)
     o.forward += [
         o.phase(k.PACK, 1, source, out, BLOCK=S, **fields),
-        o.phase(k.DEPTHWISE, o.batch, source, out, **fields),
+        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, **fields),
         finish,
     ]
     o.backward.append([
         finish_back,
-        o.phase(k.DEPTHWISE_BACK, o.batch, source, out, **fields),
+        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, **fields),
         o.reduce(fields["WEIGHT"], o.batch, 9, source.channels, S, out),
     ])  # fmt: skip
     o.partial = max(o.partial, o.batch * 9 * S)
-    line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * S
-    o.scratch = max(o.scratch, 2 * S + (4 + 3 + sv + 4 + 2) * line)
+    line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * channels
+    o.scratch = max(o.scratch, 2 * channels + (4 + 3 + sv + 4 + 2) * line)
     return out
 
 

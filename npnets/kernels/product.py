@@ -21,7 +21,7 @@ import numpy as np
 
 from npnets._check import Array
 from npnets._jit import FORM, VECTOR_BYTES, jit
-from npnets.kernels.simd import COLUMNS, lanes, multiply_tile
+from npnets.kernels.simd import COLUMNS, lanes, load, multiply_tile, store
 
 INFINITY = float("inf")
 
@@ -61,10 +61,17 @@ def pack(w: Array, step_k: int, step_n: int, step_g: int, K: int, N: int, groups
             for n in range(n0, n0 + C * W):
                 out[at + n - n0] = start[g * N + n] if n < N and len(start) > 0 else 0.0
             at += C * W
+            columns = min(C * W, N - n0)
             for k in range(K):
-                row = g * step_g + k * step_k
-                for n in range(n0, n0 + C * W):
-                    out[at + n - n0] = w[row + n * step_n] if n < N else 0.0
+                row = g * step_g + k * step_k + n0 * step_n
+                if step_n == 1 and columns == C * W:
+                    for v in range(C):
+                        store(out, at + v * W, load(w, row + v * W))
+                else:
+                    for n in range(columns):
+                        out[at + n] = w[row + n * step_n]
+                    for n in range(columns, C * W):
+                        out[at + n] = 0.0
                 at += C * W
             vectors -= C
             n0 += C * W

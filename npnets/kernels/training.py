@@ -51,7 +51,7 @@ from npnets.kernels.team import complete, take, wait
 
 (KIND, TASKS, SOURCE, TARGET, DEPTH, WIDTH, GROUPS, WEIGHT, PACKED, TURNED, PARTIAL, BLOCK, BLOCKS, STRIDE_V, STRIDE_H,
  TOP, LEFT, SHUFFLE, TAPS, SOURCE_ROWS, TARGET_ROWS, WEIGHT_ROWS, PIXEL_TAPS, ADDED, SHORT, SHORT_AT, SHORT_SIDE,
- COUNTED, FIRST) = range(29)  # fmt: skip
+ COUNTED, ALONGSIDE) = range(29)  # fmt: skip
 PHASE_FIELDS = 29
 
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
@@ -666,10 +666,11 @@ def _pack(f: Array, task: int, tables: Array, params: Array, packed: Array, noth
                 packed[f[PACKED] + tap * S + m] = w[tap * K + m]
                 packed[f[PACKED] + (17 - tap) * S + m] = w[tap * K + m]
         return
-    if task == 0:
-        pack(w, N * G, 1, N, K, N, G, nothing, packed, f[PACKED])
+    g, W = task // 2, lanes(packed)
+    if task % 2 == 0:
+        pack(w[g * N :], N * G, 1, 0, K, N, 1, nothing, packed, f[PACKED] + g * _panel_values(K, N, W))
     else:
-        pack(w, 1, N * G, N, N, K, G, nothing, packed, f[TURNED])
+        pack(w[g * N :], 1, N * G, 0, N, K, 1, nothing, packed, f[TURNED] + g * _panel_values(N, K, W))
 
 
 @jit
@@ -677,16 +678,19 @@ def _finish(f: Array, task: int, target: Array, bounds: Array, params: Array, bu
             sums: Array) -> None:  # fmt: skip
     """Mean and variance of the batch, for 64 channels; the running ones move."""
     S, c, n = target[STRIDE], target[COEFFICIENTS], f[WIDTH]
-    momentum = bounds[3]
-    for m in range(task * 64, min((task + 1) * 64, target[CHANNELS])):
-        total, squares, within = 0.0, 0.0, 0.0
-        for row in range(f[COUNTED]):
-            s = target[SUMS] + row * target[SUM_GAP] + m
-            total += sums[s]
-            squares += sums[s + S]
-            within += sums[s + 2 * S]
-        mean = total / n
-        variance = max((within + squares - total * mean) / n, 0.0)
+    momentum, first = bounds[3], task * 64
+    channels = min(64, target[CHANNELS] - first)
+    totals = np.zeros((3, 64))
+    for row in range(f[COUNTED]):
+        for kind in range(3):
+            s = target[SUMS] + row * target[SUM_GAP] + kind * S + first
+            part, into = sums[s : s + channels], totals[kind]
+            for m in range(channels):
+                into[m] += part[m]
+    for e in range(channels):
+        m = first + e
+        mean = totals[0, e] / n
+        variance = max((totals[2, e] + totals[1, e] - totals[0, e] * mean) / n, 0.0)
         inverse = 1 / np.sqrt(variance + bounds[2])
         gamma, beta = params[target[GAMMA] + m], params[target[GAMMA] + target[CHANNELS] + m]
         numbers[c + SCALE * S + m] = gamma * inverse
@@ -704,14 +708,19 @@ def _finish_back(f: Array, task: int, target: Array, params: Array, grads: Array
                  sums: Array) -> None:  # fmt: skip
     """Gradients of gamma and beta, and what the gradient by the convolution's output is made of."""
     S, c, n = target[STRIDE], target[COEFFICIENTS], f[WIDTH]
-    for m in range(task * 64, min((task + 1) * 64, target[CHANNELS])):
-        total, moment = 0.0, 0.0
-        for row in range(f[COUNTED]):
-            s = target[SUMS] + row * target[SUM_GAP] + m
-            total += sums[s]
-            moment += sums[s + S]
+    first = task * 64
+    channels = min(64, target[CHANNELS] - first)
+    totals = np.zeros((2, 64))
+    for row in range(f[COUNTED]):
+        for kind in range(2):
+            s = target[SUMS] + row * target[SUM_GAP] + kind * S + first
+            part, into = sums[s : s + channels], totals[kind]
+            for m in range(channels):
+                into[m] += part[m]
+    for e in range(channels):
+        m, total = first + e, totals[0, e]
         inverse = np.float64(numbers[c + INVERSE * S + m])
-        dgamma = moment * inverse
+        dgamma = totals[1, e] * inverse
         grads[target[GAMMA] + m] = dgamma
         grads[target[GAMMA] + target[CHANNELS] + m] = total
         by_gradient = params[target[GAMMA] + m] * inverse
@@ -744,14 +753,20 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
         scratches: Array) -> None:  # fmt: skip
     """Run the phases first..last (last excluded) together with all threads that were given the same counters.
 
-    The last counter gives each thread a row of `scratches` of its own.
+    A phase that may go alongside the one before it does not wait for its end. The last counter gives each thread a row
+    of `scratches` of its own.
     """
     mine = take(counts, len(phases))
     if mine >= len(scratches):
         return
     scratch, nothing = scratches[mine], arena[:0]
+    complete_before = first
     for phase in range(first, last):
         f = phases[phase]
+        if not f[ALONGSIDE]:
+            while complete_before < phase:
+                wait(counts, complete_before, phases[complete_before, TASKS])
+                complete_before += 1
         source, target = maps[f[SOURCE]], maps[f[TARGET]]
         of_source, of_target = bounds[f[SOURCE]], bounds[f[TARGET]]
         kind = f[KIND]
@@ -790,4 +805,6 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
                 if kind == MAX_POOL_BACK:
                     _mask_image(f, task, source, of_source, arena, numbers, sums, scratch)
             complete(counts, phase)
-        wait(counts, phase, f[TASKS])
+    while complete_before < last:
+        wait(counts, complete_before, phases[complete_before, TASKS])
+        complete_before += 1

@@ -5,7 +5,8 @@ array stands in one arena, which phases follow each other, and the tables that s
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -38,8 +39,8 @@ FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**18
 LEAST_PIXELS, MOST_PIXELS = 48, 240
 FORWARD_TASKS = 32
 
-# Values of a row of a depthwise task: seven such rows at work fit into a first-level cache of 32 KB.
-ROW_VALUES = 4096
+# Tasks of a depthwise convolution, where there are channels enough.
+LEAST_TASKS = 8
 
 # Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
 KEPT_PROGRAMS = 2
@@ -177,10 +178,12 @@ class _Product(NamedTuple):
 
 
 def _split(pixels: int, values: int, most: int, tasks: int) -> _Product:
-    block = min(MOST_PIXELS, max(LEAST_PIXELS, most // values // 6 * 6), max(1, pixels))
-    blocks = -(-pixels // block)
-    each = max(1, -(-blocks // tasks))
-    return _Product(block, each, max(1, -(-blocks // each)))
+    """Cut pixels into even tasks, and these into even blocks of at most `most` values."""
+    largest = min(MOST_PIXELS, max(LEAST_PIXELS, most // values))
+    each = -(-pixels // max(1, min(tasks, pixels // LEAST_PIXELS)))
+    blocks = -(-each // largest)
+    block = -(-each // blocks)
+    return _Product(block, blocks, -(-pixels // (block * blocks)))
 
 
 class Program:
@@ -202,7 +205,12 @@ class Program:
         pools = o.phase(k.MEAN_POOL, batch, last, last, WEIGHT=self.features[0])
         unpools = o.phase(k.MEAN_POOL_BACK, batch, last, last, WEIGHT=self.features[0])
         o.forward.append(pools)
+        packs = [row for row in o.forward if row[k.KIND] == k.PACK]
+        o.forward = packs + [row for row in o.forward if row[k.KIND] != k.PACK]
         backward = [unpools, *(row for rows in reversed(o.backward) for row in rows)]
+        for before, after in pairwise(backward):
+            if before[k.KIND] == k.REDUCE and after[k.KIND] == k.FINISH_BACK:
+                after[k.ALONGSIDE] = 1
         self.middle = len(o.forward)
         self.phases = np.array(o.forward + backward)
         partial = o.take("arena", o.partial)
@@ -307,7 +315,7 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     }  # fmt: skip
     finish, finish_back = o.finishes(out, ahead.tasks, 0)
     o.forward += [
-        o.phase(k.PACK, 1, images, out, **fields),
+        o.phase(k.PACK, 1, images, out, ALONGSIDE=1, **fields),
         o.phase(k.STEM, ahead.tasks, images, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
                 SOURCE_ROWS=o.steps(ahead.block, depth), TARGET_ROWS=o.steps(ahead.block, out.stride), **fields),
         finish,
@@ -341,14 +349,14 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
         "PACKED": o.take("packed", 18 * S), "STRIDE_V": sv, "STRIDE_H": sh, "TOP": top, "LEFT": left,
         "SHUFFLE": -1 if shuffle is None else _order(o, source.channels, shuffle),
     }  # fmt: skip
-    lanes = vector(o.dtype)
-    most = max(1, ROW_VALUES // (source.width + 2) // lanes) * lanes
-    channels = S if shuffle is not None else min(S, most)  # of a task
+    # a task has all channels of an image, for memory is read best in whole rows; but a few images are split
+    parts = 1 if shuffle is not None else max(1, LEAST_TASKS // max(1, o.batch))
+    channels = whole_vectors(-(-S // parts), o.dtype)
     tasks = o.batch * -(-S // channels)
     finish, finish_back = o.finishes(out, o.batch, 0)
     _counted(o, source, o.batch)
     o.forward += [
-        o.phase(k.PACK, 1, source, out, BLOCK=S, **fields),
+        o.phase(k.PACK, 1, source, out, BLOCK=S, ALONGSIDE=1, **fields),
         o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, **fields),
         finish,
     ]
@@ -387,7 +395,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     finish, finish_back = o.finishes(out, ahead.tasks, 0)
     _counted(o, source, back.tasks)
     o.forward += [
-        o.phase(k.PACK, 2, source, out, **fields),
+        o.phase(k.PACK, 2 * groups, source, out, ALONGSIDE=1, **fields),
         o.phase(k.PRODUCT, ahead.tasks, source, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
                 SOURCE_ROWS=o.steps(ahead.block, S), TARGET_ROWS=o.steps(ahead.block, T), **fields),
         finish,

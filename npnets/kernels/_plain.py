@@ -25,6 +25,12 @@ def store(a: Array, i: int, value: Any) -> None:
 
 
 @jit
+def stream(a: Array, i: int, value: Any) -> None:
+    """Write a vector past the caches, where a[i] begins a line of them: for what is not read again soon."""
+    a[i] = value
+
+
+@jit
 def load_part(a: Array, i: int, count: int) -> Any:
     """Return the vector whose first `count` lanes are a[i], a[i + 1], …, and the others 0, without reading there."""
     return a[i]

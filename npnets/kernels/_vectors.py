@@ -61,6 +61,14 @@ class _Emit:
     def store(self, value: Any, address: Any) -> None:
         self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=self.bytes)
 
+    def stream(self, value: Any, address: Any) -> None:
+        """Only a vector that is a whole line goes past the caches well."""
+        if VECTOR_BYTES < 64:
+            self.store(value, address)
+            return
+        written = self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=64)
+        written.set_metadata("nontemporal", self.builder.module.add_metadata([ir.Constant(INT32, 1)]))
+
     def splat(self, value: Any, kind: Any = None) -> Any:
         """Return a vector (of the kind `integers`, if asked for) with one value in all lanes."""
         empty = ir.Constant(kind or self.vector, ir.Undefined)
@@ -133,6 +141,15 @@ def store(typing: Any, a: Any, i: Any, value: Any) -> Typed:
         types.void(a, types.int64, value),
         a.dtype,
         lambda e, array, index, vector: e.store(vector, e.place(a, array, index)),
+    )
+
+
+@intrinsic
+def stream(typing: Any, a: Any, i: Any, value: Any) -> Typed:
+    return _typed(
+        types.void(a, types.int64, value),
+        a.dtype,
+        lambda e, array, index, vector: e.stream(vector, e.place(a, array, index)),
     )
 
 

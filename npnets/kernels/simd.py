@@ -47,6 +47,7 @@ if FORM == "plain":
         splat,
         store,
         store_part,
+        stream,
         subtract,
         where_inside,
     )
@@ -64,6 +65,7 @@ else:
         splat,
         store,
         store_part,
+        stream,
         subtract,
         where_inside,
     )
@@ -85,6 +87,7 @@ __all__ = [
     "splat",
     "store",
     "store_part",
+    "stream",
     "subtract",
     "where_inside",
 ]

@@ -42,6 +42,7 @@ from npnets.kernels.simd import (
     splat,
     store,
     store_part,
+    stream,
     subtract,
     where_inside,
 )
@@ -57,12 +58,15 @@ PHASE_FIELDS = 29
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
 
 (AT, CHANNELS, STRIDE, HEIGHT, COLUMNS_, COEFFICIENTS, NORMED, SUMS, SUM_ROWS, SUM_GAP, GAMMA, MEAN, VARIANCE, GRADIENT,
- GRADIENT_STRIDE) = range(15)  # fmt: skip
-MAP_FIELDS = 15
+ GRADIENT_STRIDE, STREAMS) = range(16)  # fmt: skip
+MAP_FIELDS = 16
 
 # Seven numbers for each channel, each S long: z = scale raw + shift; draw = a dz + b raw + c.
 SCALE, SHIFT, CENTRE, INVERSE, BY_GRADIENT, BY_RAW, CONSTANT = range(7)
 COEFFICIENT_ROWS = 7
+
+# Enough pixels for a mean and a variance that are worth their merging.
+STATISTICS_PIXELS = 32
 
 PACK, STEM, PRODUCT, DEPTHWISE, FINISH, MAX_POOL, JOIN, MEAN_POOL = range(8)
 MEAN_POOL_BACK, JOIN_BACK, SHORTCUT_BACK, PRODUCT_BACK, DEPTHWISE_BACK, STEM_BACK, FINISH_BACK, REDUCE = range(8, 16)
@@ -86,20 +90,28 @@ def _activate(raw: Array, at: int, gap: int, width: int, pixels: int, numbers: A
 
 
 @jit
-def _block_statistics(raw: Array, at: int, gap: int, width: int, pixels: int, sums: Array, s: int, S: int,
-                      scratch: Array) -> None:  # fmt: skip
-    """Add to sums (3, S) of float64: n mean, n mean^2, and the squared distances from the mean, of n = pixels rows."""
+def _statistics(x: Array, i: int, step: int, raw: Array, at: int, gap: int, width: int, pixels: int, streams: bool,
+                sums: Array, s: int, S: int, scratch: Array) -> None:  # fmt: skip
+    """Move rows of a convolution's output from x to raw; add to sums (3, S) of float64 what they are.
+
+    That is n mean, n mean^2, and the squared distances from the mean, of n = pixels rows.
+    """
     W = lanes(raw)
     share = splat(raw, 1.0 / pixels)
     for m in range(0, width, W):
         total = splat(raw, 0.0)
         for p in range(pixels):
-            total = add(total, load(raw, at + p * gap + m))
+            total = add(total, load(x, i + p * step + m))
         mean = times(total, share)
         squares = splat(raw, 0.0)
         for p in range(pixels):
-            centred = subtract(load(raw, at + p * gap + m), mean)
+            value = load(x, i + p * step + m)
+            centred = subtract(value, mean)
             squares = fma(centred, centred, squares)
+            if streams:
+                stream(raw, at + p * gap + m, value)
+            else:
+                store(raw, at + p * gap + m, value)
         store(scratch, m, mean)
         store(scratch, width + m, squares)
     for m in range(width):
@@ -110,18 +122,24 @@ def _block_statistics(raw: Array, at: int, gap: int, width: int, pixels: int, su
 
 
 @jit
-def _mask_and_sum(dz: Array, d: int, dgap: int, a: Array, i: int, step: int, raw: Array, r: int, gap: int, width: int,
-                  pixels: int, numbers: Array, c: int, S: int, low: float, high: float, sums: Array, s: int,
-                  scratch: Array) -> None:  # fmt: skip
-    """dz = dz where low < a < high; add sum dz and sum dz (raw - mean) to sums (2, S) of float64."""
+def _mask_and_sum(d: Array, j: int, step: int, a: Array, i: int, a_step: int, raw: Array, r: int, gap: int, dz: int,
+                  width: int, pixels: int, streams: bool, numbers: Array, c: int, S: int, low: float, high: float,
+                  sums: Array, s: int, scratch: Array) -> None:  # fmt: skip
+    """Move rows of a gradient from d to raw[dz], where low < a < high, else 0; add what they are to sums (2, S).
+
+    That is sum dz and sum dz (raw - mean), in float64.
+    """
     W = lanes(raw)
     least, most = splat(raw, low), splat(raw, high)
     for m in range(0, width, W):
         mean = load(numbers, c + CENTRE * S + m)
         total, moment = splat(raw, 0.0), splat(raw, 0.0)
         for p in range(pixels):
-            value = where_inside(load(a, i + p * step + m), least, most, load(dz, d + p * dgap + m))
-            store(dz, d + p * dgap + m, value)
+            value = where_inside(load(a, i + p * a_step + m), least, most, load(d, j + p * step + m))
+            if streams:
+                stream(raw, dz + p * gap + m, value)
+            else:
+                store(raw, dz + p * gap + m, value)
             total = add(total, value)
             moment = fma(value, subtract(load(raw, r + p * gap + m), mean), moment)
         store(scratch, m, total)
@@ -212,7 +230,7 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
     sums[s : s + 3 * T] = 0.0
     for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
         n = min(P, pixels - p)
-        a, at, out = scratch, 2 * T, target[AT] + p * T
+        a, at, out = scratch, (2 + P) * T, target[AT] + p * T
         if stem:
             _patches(x, f, source, target, p, n, scratch, at, K)
         elif source[NORMED]:
@@ -221,12 +239,13 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
         else:
             a, at = arena, source[AT] + p * S
         near_in, near_out = source[AT] + (p + n) * S, target[AT] + (p + n) * T
-        part_in, part_out = 0 if stem else P * S // (line * f[GROUPS]), P * T // (line * f[GROUPS])
+        part_in = 0 if stem else P * S // (line * f[GROUPS])
+        part_out = 0 if target[STREAMS] else P * T // (line * f[GROUPS])
         for g in range(f[GROUPS]):
             multiply(a, rows, 0, n, at + g * K, taps, 0, K, packed, f[PACKED] + g * size, N, arena, out_rows, False,
-                     arena, out_rows, out + g * N, -np.inf, np.inf, arena, near_in + g * part_in * line, part_in,
+                     scratch, out_rows, 2 * T + g * N, -np.inf, np.inf, arena, near_in + g * part_in * line, part_in,
                      near_out + g * part_out * line, part_out)  # fmt: skip
-        _block_statistics(arena, out, T, T, n, sums, s, T, scratch)
+        _statistics(scratch, 2 * T, T, arena, out, T, T, n, target[STREAMS] != 0, sums, s, T, scratch)
 
 
 @jit
@@ -243,6 +262,7 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
     a_at = 2 * S
     d_at = a_at + P * step
     p_at = d_at + P * T + 4 * W
+    b_at = p_at + G * _panel_values(P, N, W)  # the gradient by the source, before it is masked
     rows, d_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
     taps, weight_rows = tables[f[TAPS] : f[TAPS] + max(K, N)], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K]
     pixel_taps = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P]
@@ -264,6 +284,8 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
                       step)  # fmt: skip
         near_dz, near_t = target[GRADIENT] + (p + n) * target[GRADIENT_STRIDE], target[AT] + (p + n) * T
         part_t, part_s = P * T // (line * G), P * S // (line * G)
+        part_back = 0 if source[STREAMS] else part_s
+        d, d0 = (scratch, b_at) if source[NORMED] else (arena, back)
         for g in range(G):
             # dweight[m, n] += sum_p a[p, m] draw[p, n]
             multiply(scratch, taps, 0, K, a_at + g * K, pixel_taps, 0, n, scratch,
@@ -273,13 +295,13 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
             if not stem:
                 # da[p, m] = sum_n draw[p, n] weight[m, n]
                 multiply(scratch, d_rows, 0, n, d_at + g * N, taps, 0, N, packed, f[TURNED] + g * size, K, arena, rows,
-                         f[ADDED] != 0, arena, rows, back + g * K, -np.inf, np.inf, arena,
+                         f[ADDED] != 0, d, rows, d0 + g * K, -np.inf, np.inf, arena,
                          at + P * S + g * part_s * line, part_s, back + P * S + g * part_s * line,
-                         part_s)  # fmt: skip
+                         part_back)  # fmt: skip
         begun = True
         if source[NORMED]:
-            _mask_and_sum(arena, back, S, scratch, a_at, step, arena, at, S, S, n, numbers, source[COEFFICIENTS], S,
-                          bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
+            _mask_and_sum(scratch, b_at, S, scratch, a_at, step, arena, at, S, back, S, n, source[STREAMS] != 0,
+                          numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
 
 
 # -- depthwise convolutions, 3 x 3 -------------------------------------------------------------------------------------
@@ -290,7 +312,7 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
 
 @jit
 def _columns(x: Array, r0: int, r1: int, r2: int, Q: int, step: int, weight: Array, w: int, S: int, out: Array, o: int,
-             gap: int, count: int, near: Array, ahead: int) -> None:  # fmt: skip
+             gap: int, count: int, near: Array, ahead: int, ahead_gap: int) -> None:  # fmt: skip
     """out[l] = the sum over the 3 x 3 taps of weight x, for `count` columns: rows r0, r1, r2, `step` values a column.
 
     Nine weights and three sums stay in registers. Meanwhile a row of `near` is fetched that is needed next.
@@ -311,7 +333,7 @@ def _columns(x: Array, r0: int, r1: int, r2: int, Q: int, step: int, weight: Arr
             third = fma(w21, load(x, r2 + Q + i), third)
             third = fma(w22, load(x, r2 + 2 * Q + i), third)
             store(out, o + l * gap + m, add(add(first, second), third))
-            prefetch(near, ahead + l * gap + m)
+            prefetch(near, ahead + l * ahead_gap + m)
             i += step
 
 
@@ -367,6 +389,7 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
     line = max(left + W, sh * (w - 1) + 3) * Q  # a row with its margins
     nothing, ring = 2 * Q, 2 * Q + line
     spare = ring + 3 * line
+    made = spare + line
     scratch[nothing:spare] = 0.0
     s = target[SUMS] + b * target[SUM_GAP] + m0
     for row in range(3):
@@ -382,12 +405,11 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
         r0 = ring + r % 3 * line if 0 <= r < H else nothing
         r1 = ring + (r + 1) % 3 * line if 0 <= r + 1 < H else nothing
         r2 = ring + (r + 2) % 3 * line if 0 <= r + 2 < H else nothing
-        _columns(scratch, r0, r1, r2, Q, sh * Q, packed, f[PACKED] + m0, S, arena,
-                 target[AT] + (b * h + k) * w * S + m0, S, w, arena,
-                 source[AT] + (b * H + ready) * W * S + m0)  # fmt: skip
-        if (k + 1 - begin) * w >= 32 or k + 1 == h:  # enough pixels for a mean that is worth its merging
-            _block_statistics(arena, target[AT] + (b * h + begin) * w * S + m0, S, Q, (k + 1 - begin) * w, sums, s, S,
-                              scratch)  # fmt: skip
+        _columns(scratch, r0, r1, r2, Q, sh * Q, packed, f[PACKED] + m0, S, scratch, made + (k - begin) * w * Q, Q, w,
+                 arena, source[AT] + (b * H + ready) * W * S + m0, S)  # fmt: skip
+        if (k + 1 - begin) * w >= STATISTICS_PIXELS or k + 1 == h:
+            _statistics(scratch, made, Q, arena, target[AT] + (b * h + begin) * w * S + m0, S, Q, (k + 1 - begin) * w,
+                        target[STREAMS] != 0, sums, s, S, scratch)  # fmt: skip
             begin = k + 1
 
 
@@ -459,15 +481,15 @@ def _gradient_row(f: Array, b: int, r: int, k: int, m0: int, Q: int, source: Arr
     r1 = nothing if last < 1 or (last - 1) % sv or (last - 1) // sv > k else spread + (last - 1) // sv % 4 * line
     r2 = nothing if last < 0 or last % sv or last // sv > k else spread + last // sv % 4 * line
     a = seen + f[LEFT] * Q
-    if f[SHUFFLE] < 0:
-        _columns(scratch, r0, r1, r2, Q, Q, packed, turned, S, arena, back, S, W, arena, back + W * S)
-    else:
-        _columns(scratch, r0, r1, r2, Q, Q, packed, turned, S, scratch, spare, Q, W, arena, back + W * S)
-        _permute(scratch, spare, arena, back, S, C, W, tables, f[SHUFFLE] + C)
+    ahead = raw if source[STREAMS] else back + W * S
+    _columns(scratch, r0, r1, r2, Q, Q, packed, turned, S, scratch, spare, Q, W, arena, ahead, S)
+    d = spare
+    if f[SHUFFLE] >= 0:
+        _permute(scratch, spare, scratch, spare + line, S, C, W, tables, f[SHUFFLE] + C)
         _activate(arena, raw, S, Q, W, numbers, c, S, bounds[0], bounds[1], scratch, spare, Q)
-        a = spare
-    _mask_and_sum(arena, back, S, scratch, a, Q, arena, raw, S, Q, W, numbers, c, S, bounds[0], bounds[1], sums, s,
-                  scratch)  # fmt: skip
+        d, a = spare + line, spare
+    _mask_and_sum(scratch, d, Q, scratch, a, Q, arena, raw, S, back, Q, W, source[STREAMS] != 0, numbers, c, S,
+                  bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
 
 
 # -- pooling, and ShuffleNet's joins -----------------------------------------------------------------------------------
@@ -522,7 +544,8 @@ def _mask_image(f: Array, b: int, source: Array, bounds: Array, arena: Array, nu
         row = (b * source[HEIGHT] + r) * W * S
         _activate(arena, source[AT] + row, S, S, W, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], scratch,
                   2 * S, S)  # fmt: skip
-        _mask_and_sum(arena, source[GRADIENT] + row, S, scratch, 2 * S, S, arena, source[AT] + row, S, S, W, numbers,
+        back = source[GRADIENT] + row
+        _mask_and_sum(arena, back, S, scratch, 2 * S, S, arena, source[AT] + row, S, back, S, W, False, numbers,
                       source[COEFFICIENTS], S, bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
 
 

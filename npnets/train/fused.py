@@ -39,6 +39,9 @@ FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**18
 LEAST_PIXELS, MOST_PIXELS = 48, 240
 FORWARD_TASKS = 32
 
+# What is larger is written past the caches: it would be gone from them before it is read.
+CACHED_BYTES = 2**24
+
 # Tasks of a depthwise convolution, where there are channels enough.
 LEAST_TASKS = 8
 
@@ -121,6 +124,7 @@ class _Layout:
             self.gradients[slot] = max(self.gradients[slot], values)
             self.gradient_of.append((made.row, slot, 0))
         row[k.SUM_GAP] = 3 * stride
+        row[k.STREAMS] = values * self.dtype.itemsize > CACHED_BYTES
         for name, value in fields.items():
             row[getattr(k, name)] = value
         self.maps.append(row)
@@ -329,7 +333,7 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * depth * N)
     panels = packed_size(back.block, N, 1, o.dtype)
-    o.scratch = max(o.scratch, 2 * stride + ahead.block * depth, 2 * images.stride + back.block * (depth + stride) + panels + 128)
+    o.scratch = max(o.scratch, (2 + ahead.block) * stride + ahead.block * depth, 2 * images.stride + back.block * (depth + stride) + panels + 128)
     return out
 
 
@@ -367,7 +371,8 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
     ])  # fmt: skip
     o.partial = max(o.partial, o.batch * 9 * S)
     line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * channels
-    o.scratch = max(o.scratch, 2 * channels + (4 + 3 + sv + 4 + 2) * line)
+    made = (k.STATISTICS_PIXELS + place.out[1]) * channels
+    o.scratch = max(o.scratch, 2 * channels + 5 * line + made, 2 * channels + (1 + 3 + sv + 4 + 3) * line)
     return out
 
 
@@ -409,8 +414,8 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * weight.size)
     panels = packed_size(back.block, N, groups, o.dtype)
-    o.scratch = max(o.scratch, 2 * T + ahead.block * S + 64,
-                    2 * S + back.block * (S + lanes + T) + 4 * lanes + panels + 64)  # fmt: skip
+    o.scratch = max(o.scratch, 2 * T + ahead.block * (S + T) + 64,
+                    2 * S + back.block * (2 * S + lanes + T) + 4 * lanes + panels + 64)  # fmt: skip
     return out
 
 

@@ -200,8 +200,13 @@ def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, o
     h, w = target[HEIGHT], target[COLUMNS_]
     V = lanes(x)
     nothing = splat(x, 0.0)
+    b, k, l = p // (h * w), p // w % h, p % w - 1
     for q in range(n):
-        b, k, l = (p + q) // (h * w), (p + q) // w % h, (p + q) % w
+        l += 1
+        if l == w:
+            k, l = k + 1, 0
+            if k == h:
+                b, k = b + 1, 0
         j, c = o + q * step, f[STRIDE_H] * l - f[LEFT]
         for i in range(3):
             r = f[STRIDE_V] * k + i - f[TOP]

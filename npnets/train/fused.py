@@ -36,7 +36,7 @@ from npnets.ops import linear, linear_backward
 # Values in a task's blocks: they should stay in a second-level cache of 512 KB or more. Pixels of a block: sums of 6
 # and 5 rows.
 FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**18
-LEAST_PIXELS, MOST_PIXELS = 48, 240
+LEAST_PIXELS, MOST_PIXELS = 30, 240
 FORWARD_TASKS = 32
 
 # What is larger is written past the caches: it would be gone from them before it is read.
@@ -182,9 +182,11 @@ class _Product(NamedTuple):
 
 
 def _split(pixels: int, values: int, most: int, tasks: int) -> _Product:
-    """Cut pixels into even tasks, and these into even blocks of at most `most` values."""
+    """Cut pixels into even tasks, a power of two that threads can share, and these into blocks of `most` values."""
     largest = min(MOST_PIXELS, max(LEAST_PIXELS, most // values))
-    each = -(-pixels // max(1, min(tasks, pixels // LEAST_PIXELS)))
+    while tasks > 1 and pixels < tasks * LEAST_PIXELS:
+        tasks //= 2
+    each = -(-pixels // tasks)
     blocks = -(-each // largest)
     block = -(-each // blocks)
     return _Product(block, blocks, -(-pixels // (block * blocks)))

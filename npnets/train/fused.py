@@ -42,8 +42,8 @@ FORWARD_TASKS = 32
 # What is larger is written past the caches: it would be gone from them before it is read.
 CACHED_BYTES = 2**24
 
-# Tasks of a depthwise convolution, where there are channels enough.
-LEAST_TASKS = 8
+# Tasks of a depthwise convolution: so many, of several images, and where there are few images with a part of the channels.
+DEPTHWISE_TASKS, LEAST_TASKS = 16, 8
 
 # Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
 KEPT_PROGRAMS = 2
@@ -212,6 +212,7 @@ class Program:
         unpools = o.phase(k.MEAN_POOL_BACK, batch, last, last, WEIGHT=self.features[0])
         o.forward.append(pools)
         packs = [row for row in o.forward if row[k.KIND] == k.PACK]
+        packs.sort(key=lambda row: -row[k.DEPTH] * row[k.WIDTH])  # the largest first, so that all threads end together
         o.forward = packs + [row for row in o.forward if row[k.KIND] != k.PACK]
         backward = [unpools, *(row for rows in reversed(o.backward) for row in rows)]
         for before, after in pairwise(backward):
@@ -358,20 +359,22 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
     # a task has all channels of an image, for memory is read best in whole rows; but a few images are split
     parts = 1 if shuffle is not None else max(1, LEAST_TASKS // max(1, o.batch))
     channels = whole_vectors(-(-S // parts), o.dtype)
-    tasks = o.batch * -(-S // channels)
-    finish, finish_back = o.finishes(out, o.batch, 0)
-    _counted(o, source, o.batch)
+    images = -(-o.batch // DEPTHWISE_TASKS)  # of a task
+    rows = -(-o.batch // images)
+    tasks = rows * -(-S // channels)
+    finish, finish_back = o.finishes(out, rows, 0)
+    _counted(o, source, rows)
     o.forward += [
         o.phase(k.PACK, 1, source, out, BLOCK=S, ALONGSIDE=1, **fields),
-        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, **fields),
+        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
         finish,
     ]
     o.backward.append([
         finish_back,
-        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, **fields),
-        o.reduce(fields["WEIGHT"], o.batch, 9, source.channels, S, out),
+        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
+        o.reduce(fields["WEIGHT"], rows, 9, source.channels, S, out),
     ])  # fmt: skip
-    o.partial = max(o.partial, o.batch * 9 * S)
+    o.partial = max(o.partial, rows * 9 * S)
     line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * channels
     made = (k.STATISTICS_PIXELS + place.out[1]) * channels
     o.scratch = max(o.scratch, 2 * channels + 5 * line + made, 2 * channels + (1 + 3 + sv + 4 + 3) * line)
@@ -394,6 +397,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     back = _split(pixels, S + 2 * T, BACKWARD_VALUES, _chunks(weight.size))
     out = o.normed((source.height, source.width), weight.shape[1], slot, norm, max(ahead.tasks, FORWARD_TASKS))
     lanes = vector(o.dtype)
+    step = S + lanes if o.maps[source.row][k.NORMED] else S
     fields = {
         "DEPTH": K, "WIDTH": N, "GROUPS": groups, "COUNTED": pixels, "TAPS": o.steps(max(K, N), 1),
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(K, N, groups, o.dtype)),
@@ -411,7 +415,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
         finish_back,
         o.phase(k.PRODUCT_BACK, back.tasks, source, out, BLOCK=back.block, BLOCKS=back.blocks,
                 SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
-                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, S + lanes), **fields),
+                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, step), **fields),
         o.reduce(fields["WEIGHT"], back.tasks, K, N * groups, N * groups, out),
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * weight.size)

@@ -70,7 +70,7 @@ STATISTICS_PIXELS = 32
 
 PACK, STEM, PRODUCT, DEPTHWISE, FINISH, MAX_POOL, JOIN, MEAN_POOL = range(8)
 MEAN_POOL_BACK, JOIN_BACK, SHORTCUT_BACK, PRODUCT_BACK, DEPTHWISE_BACK, STEM_BACK, FINISH_BACK, REDUCE = range(8, 16)
-MAX_POOL_BACK = 16
+MAX_POOL_BACK, KEEP, KEEP_BACK = 16, 17, 18
 
 
 # -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c and c + S and so on ------
@@ -543,6 +543,15 @@ def _max_pool(f: Array, b: int, source: Array, target: Array, bounds: Array, are
 
 
 @jit
+def _keep(b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array) -> None:
+    """Store what is used twice, as it is seen: a unit's input that no join or pool has made."""
+    S, pixels = source[STRIDE], source[HEIGHT] * source[COLUMNS_]
+    at = b * pixels * S
+    _activate(arena, source[AT] + at, S, S, pixels, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], arena,
+              target[AT] + at, S)  # fmt: skip
+
+
+@jit
 def _mask_image(f: Array, b: int, source: Array, bounds: Array, arena: Array, numbers: Array, sums: Array,
                 scratch: Array) -> None:  # fmt: skip
     """dz[source] is the gradient by the activation: mask it, row by row of the image, and sum."""
@@ -822,6 +831,10 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
                 _finish_back(f, task, target, params, grads, numbers, sums)
             elif kind == REDUCE:
                 _reduce(f, task, arena, grads)
+            elif kind == KEEP:
+                _keep(task, source, target, of_source, arena, numbers)
+            elif kind == KEEP_BACK:
+                _mask_image(f, task, source, of_source, arena, numbers, sums, scratch)
             elif kind == MEAN_POOL:
                 _mean_pool(f, task, source, of_source, arena, numbers)
             elif kind == MEAN_POOL_BACK:

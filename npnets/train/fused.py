@@ -29,7 +29,7 @@ from npnets.layers import (
     MaxPool,
     PointwiseConvolution,
 )
-from npnets.models import Network
+from npnets.models import MobileNetV1, Network, ShuffleNetV1
 from npnets.models.shufflenet_v1 import ShuffleUnit
 from npnets.ops import linear, linear_backward
 
@@ -241,6 +241,7 @@ class Program:
         self.scratch = o.scratch + 256
         self.scratches = np.zeros((0, 0), net.dtype)
         self.flat = o.flat
+        self.norms = [layer for _, layer in net.layers() if isinstance(layer, BatchNorm)]
         self.classifier = net.children["classifier"]
 
     def forward(self, x: Array) -> Array:
@@ -438,9 +439,22 @@ def _max_pool(o: _Layout, source: _Map, pool: Any) -> _Map:
     return out
 
 
+def _keep(o: _Layout, source: _Map) -> _Map:
+    """Lay out a map once more, normalised and activated; the gradients of both have one place."""
+    slot = next(slot for row, slot, _ in o.gradient_of if row == source.row)
+    out = o.map((source.height, source.width), source.channels, slot)
+    _counted(o, source, o.batch)
+    o.forward.append(o.phase(k.KEEP, o.batch, source, out))
+    o.backward.append([o.phase(k.KEEP_BACK, o.batch, source, out)])
+    o.scratch = max(o.scratch, (2 + source.width) * source.stride)
+    return out
+
+
 def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
     """Lay out a ShuffleNet unit: two gradients at a time are its own, in the slots 2 and 3."""
     c = unit.children
+    if o.maps[source.row][k.NORMED]:
+        source = _keep(o, source)
     reduce = o.activated(_pointwise(o, source, c["reduce"], c["reduce_norm"], 2, adds=True), c["activation"])
     groups = c["shuffle"].groups if "shuffle" in c else None
     middle = _depthwise(o, reduce, c["depthwise"], c["depthwise_norm"], 3, groups)
@@ -472,20 +486,19 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
 
 def _known(net: Network) -> bool:
     """Return whether the program has all that this network does: not leaky ReLU, a wide padding, a shuffle behind."""
+    if type(net) not in (MobileNetV1, ShuffleNetV1):
+        return False
     for _, layer in net.layers():
-        if not layer.training or (isinstance(layer, Activation) and layer.kind == "leaky_relu"):
+        if isinstance(layer, Activation) and layer.kind == "leaky_relu":
             return False
         if isinstance(layer, DepthwiseConvolution | Convolution):
-            window = _check.window((8, 8), (3, 3), **layer.window)
-            if max(window.before) > 2:
+            if max(_check.window((8, 8), (3, 3), **layer.window).before) > 2:
                 return False
-        if isinstance(layer, ShuffleUnit) and list(layer.children)[3] not in ("shuffle", "depthwise"):
-            return False
-        if isinstance(layer, ShuffleUnit) and list(layer.children).index("depthwise") + 2 != list(layer.children).index(
-            "expand"
-        ):
-            return False
-    return type(net).__mro__[1] is Network
+        if isinstance(layer, ShuffleUnit):
+            order = list(layer.children)
+            if "shuffle" in order and order.index("shuffle") > order.index("depthwise"):
+                return False
+    return True
 
 
 _programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyDictionary()
@@ -494,17 +507,18 @@ _programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyD
 def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
     """Return the program for batches of this shape, made once, or None where the network's layers take the step.
 
-    That is so for what the program does not know, for a batch in which a channel has one value, which batch norm
-    refuses, and for an empty one.
+    That is so for what the program does not know; outside of training mode; for a batch in which a channel has one
+    value, which batch norm refuses; and for an empty one.
     """
-    if not _known(net):
-        return None
     made = _programs.setdefault(net, {})
     if shape not in made:
+        if shape[0] < 1 or not _known(net):
+            return None
         program = Program(net, shape)
         if program.fewest < 2:
             return None
         while len(made) >= KEPT_PROGRAMS:
             made.pop(next(iter(made)))
         made[shape] = program
-    return made[shape]
+    program = made[shape]
+    return program if all(norm.training for norm in program.norms) else None

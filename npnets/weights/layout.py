@@ -1,4 +1,4 @@
-"""The order of axes: npnets has kernels as its formulas do, (KH, KW, M/groups, N), other frameworks (N, M/groups, KH, KW).
+"""The order of axes: npnets has them as its formulas do, other frameworks have the channels before rows and columns.
 
 ================  ==============================  =============================
 kernel            npnets                          other frameworks

@@ -104,7 +104,7 @@ class _Graph:
         return name
 
     def node(self, operator: str, name: str, inputs: list[str], channels: int | None = None, **attributes: Any) -> str:
-        """Add a node, with as many channels as its first input unless told, and return its output, which has its name."""
+        """Add a node, with the channels of its first input unless told, and return its output, which has its name."""
         self._nodes.append(self._helper.make_node(operator, inputs, [name], name, **attributes))
         self.channels[name] = self.channels[inputs[0]] if channels is None else channels
         return name
@@ -169,7 +169,9 @@ def _batch_norm(graph: _Graph, name: str, layer: Any, x: str) -> str:
 
 def _activation(graph: _Graph, name: str, layer: Any, x: str) -> str:
     if layer.kind == "relu6":
-        limits = [graph.constant(f"{name}.{key}", np.array(value, graph.dtype)) for key, value in (("min", 0), ("max", 6))]
+        limits = [
+            graph.constant(f"{name}.{key}", np.array(value, graph.dtype)) for key, value in (("min", 0), ("max", 6))
+        ]
         return graph.node("Clip", name, [x, *limits])
     if layer.kind == "leaky_relu":
         return graph.node("LeakyRelu", name, [x], alpha=layer._options["negative_slope"])

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite import binding
+from numba.core.types import unliteral
 
 OPTIONS: Any = numba.config  # its names are made at run time, so that type checkers do not see them
 
@@ -23,10 +25,36 @@ F = TypeVar("F", bound=Callable[..., object])
 
 PACKAGE = Path(__file__).resolve().parent
 
+# Bytes of a vector register in each form that `kernels.simd` knows.
+FORMS = {"avx512": 64, "avx2": 32, "neon": 16, "plain": 0}
+
+
+def _form() -> str:
+    """Return the widest form of vectors that the code compiled here may use, or the one that NPNETS_SIMD names."""
+    if OPTIONS.DISABLE_JIT:
+        return "plain"
+    forced = os.environ.get("NPNETS_SIMD")
+    if forced:
+        if forced not in FORMS:
+            raise ValueError(f"`NPNETS_SIMD` (={forced!r}) must be one of {', '.join(map(repr, FORMS))}")
+        return forced
+    if OPTIONS.CPU_FEATURES is not None:  # Numba was told what to compile for
+        features = {name[1:] for name in OPTIONS.CPU_FEATURES.split(",") if name.startswith("+")}
+    else:
+        features = {name for name, there in binding.get_host_cpu_features().items() if there}
+    for form, needed in (("avx512", {"avx512f"}), ("avx2", {"avx2", "fma"}), ("neon", {"neon"})):
+        if needed <= features:
+            return form
+    return "plain"
+
+
+FORM = _form()
+VECTOR_BYTES = FORMS[FORM]
+
 
 def source_digest(package: Path = PACKAGE) -> str:
     """Name the state of all compiled sources, of Numba, and of the options that change what it compiles."""
-    digest = hashlib.sha256(f"{numba.__version__} {sys.version} {OPTIONS.BOUNDSCHECK}".encode())
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version} {OPTIONS.BOUNDSCHECK} {FORM}".encode())
     for path in sorted([package / "_jit.py", *package.glob("ops/*.py"), *package.glob("kernels/*.py")]):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
@@ -67,4 +95,12 @@ def jit(function: F) -> F:
         compiled: Any = numba.njit(nogil=True, error_model="numpy", cache=CACHE_FOLDER is not None)(function)
     finally:
         OPTIONS.CACHE_DIR = users
+    if not OPTIONS.DISABLE_JIT:
+        template = compiled.get_call_template
+
+        def for_any_value(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+            """Compile a function called with a constant as for any value: Numba would do it once for each constant."""
+            return template(tuple(map(unliteral, arguments)), {name: unliteral(one) for name, one in keywords.items()})
+
+        compiled.get_call_template = for_any_value
     return cast(F, compiled)

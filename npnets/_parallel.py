@@ -86,16 +86,36 @@ def chunks(items: int) -> int:
     return max(1, min(items, CHUNKS))
 
 
+def team(program: Callable[..., None], work: int, *args: object) -> None:
+    """Call `program(*args)` on all threads at once; they share the work by the counters in `args` (`kernels.team`).
+
+    This thread takes part and returns when its own call does, which is when all work is done: `program` sees to that.
+    Where there are fewer than `SERIAL_BELOW` multiply-adds of `work`, or no compiled code, it works alone.
+    """
+    others = 0 if work < SERIAL_BELOW or OPTIONS.DISABLE_JIT else _threads - 1
+    helpers = [_executor().submit(program, *args) for _ in range(others)]
+    try:
+        program(*args)
+    finally:
+        for helper in helpers:
+            helper.cancel()  # it has not begun, and there is nothing left to do
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool
+    pool = _pool
+    if pool is None:
+        pool = _pool = ThreadPoolExecutor(_threads, thread_name_prefix="npnets")
+    return pool
+
+
 def run(kernel: Callable[..., None], items: int, work: int, *args: object) -> None:
     """Call `kernel(start, stop, *args)` so that the parts cover range(items); `work` counts all multiply-adds."""
-    global _pool
     parts = 1 if work < SERIAL_BELOW else min(_threads, items)
     if parts <= 1:
         kernel(0, items, *args)
         return
-    pool = _pool
-    if pool is None:
-        pool = _pool = ThreadPoolExecutor(_threads, thread_name_prefix="npnets")
+    pool = _executor()
     bounds = [items * part // parts for part in range(parts + 1)]
     others = [pool.submit(kernel, start, stop, *args) for start, stop in pairwise(bounds[1:])]
     try:

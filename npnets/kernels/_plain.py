@@ -1,0 +1,105 @@
+"""The words of `simd` without vectors: each is about one value. Here stands what each means."""
+
+from typing import Any
+
+from npnets._check import Array
+from npnets._jit import jit
+
+
+@jit
+def lanes(a: Array) -> int:
+    """Return how many values of a's dtype a vector has."""
+    return 1
+
+
+@jit
+def load(a: Array, i: int) -> Any:
+    """Return the vector a[i], a[i + 1], … of a flat array."""
+    return a[i]
+
+
+@jit
+def store(a: Array, i: int, value: Any) -> None:
+    """Write a vector to a[i], a[i + 1], …"""
+    a[i] = value
+
+
+@jit
+def load_part(a: Array, i: int, count: int) -> Any:
+    """Return the vector whose first `count` lanes are a[i], a[i + 1], …, and the others 0, without reading there."""
+    return a[i]
+
+
+@jit
+def store_part(a: Array, i: int, value: Any, count: int) -> None:
+    """Write the first `count` lanes of a vector."""
+    a[i] = value
+
+
+@jit
+def splat(a: Array, value: float) -> Any:
+    """Return a vector of a's dtype with one value in all lanes."""
+    return a.dtype.type(value)
+
+
+@jit
+def add(x: Any, y: Any) -> Any:
+    """Return x + y."""
+    return x + y
+
+
+@jit
+def subtract(x: Any, y: Any) -> Any:
+    """Return x - y."""
+    return x - y
+
+
+@jit
+def multiply(x: Any, y: Any) -> Any:
+    """Return x y."""
+    return x * y
+
+
+@jit
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """Return x y + z, rounded once where there are vectors."""
+    return x * y + z
+
+
+@jit
+def clamp(x: Any, low: Any, high: Any) -> Any:
+    """Return x, or low where it is less, or high where it is greater; a NaN stays."""
+    return low if x < low else (high if x > high else x)
+
+
+@jit
+def where_inside(x: Any, low: Any, high: Any, value: Any) -> Any:
+    """Return the value, or 0 where x <= low or x >= high: a NaN in x counts as inside."""
+    return value - value if (x <= low) | (x >= high) else value
+
+
+@jit
+def multiply_tile(R: int, C: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int,
+                  b: Array, b0: int, added: Array, added_rows: Array, adds: bool, out: Array, out_rows: Array, n0: int,
+                  columns: int, low: float, high: float) -> None:  # fmt: skip
+    """Compute R rows times C vectors of a product, from the tables' row p on.
+
+    ::
+
+        out[out_rows[q] + n0 + n] = clamp(b[b0 + n] + added[added_rows[q] + n0 + n]
+                                          + sum_k a[rows[q] + a0 + taps[t0 + k]] b[b0 + (k + 1) C lanes + n], low, high)
+
+    for n < columns, where q = min(p + r, last): rows beyond the last one repeat it, and write the same values again.
+    `b` is a panel as `product.pack` lays it out: C lanes values that the sums start from, then K rows of C lanes. What
+    is added counts only where `adds` is true, and may be `out` itself. `columns` is more than (C - 1) lanes and at most
+    C lanes, `K` at least 1.
+    """
+    for r in range(R):
+        q = min(p + r, last)
+        for n in range(columns):
+            total = b[b0 + n]
+            if adds:
+                total += added[added_rows[q] + n0 + n]
+            for k in range(K):
+                total += a[rows[q] + a0 + taps[t0 + k]] * b[b0 + (k + 1) * C + n]
+            out[out_rows[q] + n0 + n] = clamp(total, out.dtype.type(low), out.dtype.type(high))

@@ -1,0 +1,93 @@
+"""Threads that work through one list of phases together, inside of compiled code.
+
+A phase is a number of tasks that do not depend on each other; a phase begins when the one before it is complete. Each
+thread runs::
+
+    for phase in phases:
+        while (task := take(counters, phase)) < tasks(phase):
+            do(task)
+            complete(counters, phase)
+        wait(counters, phase, tasks(phase))
+
+Going from one phase to the next takes a microsecond or two, where handing a part to another Python thread takes fifty.
+Who comes late finds the tasks taken and joins where the others are; one thread alone does everything. So nobody ever
+waits for a thread that the system has not started: with other busy pools in the process, or none, it only gets slower
+by what is missing. What each task does and writes is fixed by the shapes, so that the bits are the same whoever does it.
+
+Waiting spins for some 50 microseconds, then lets other threads run (`sched_yield`).
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from npnets._check import Array
+from npnets._jit import OPTIONS, jit
+
+# Counters stand a cache line apart: two of them for each phase, tasks taken and tasks complete.
+LINE = 8
+SPINS = 2000
+YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+
+
+def counters(phases: int) -> Array:
+    """Return fresh counters, one set for each run of the list."""
+    return np.zeros(2 * LINE * phases, np.int64)
+
+
+def _added(counts: Array, i: int, value: int) -> int:
+    """Add to counts[i], and return what it was before, as one step that no other thread can come between."""
+    before: int = counts[i]
+    counts[i] = before + value
+    return before
+
+
+def _let_others_run() -> None:
+    """Give the core to another thread that is ready."""
+
+
+if not OPTIONS.DISABLE_JIT:
+
+    @intrinsic
+    def _added(typing: Any, counts: Any, i: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            array, index, number = values
+            place = builder.gep(context.make_array(counts)(context, builder, array).data, [index])
+            return builder.atomic_rmw("add", place, number, "seq_cst")
+
+        return types.int64(counts, types.int64, types.int64), codegen
+
+    @intrinsic
+    def _let_others_run(typing: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, YIELD), [])
+            return context.get_dummy_value()
+
+        return types.void(), codegen
+
+
+@jit
+def take(counts: Array, phase: int) -> int:
+    """Return the number of a task that nobody else has; it may be one too many."""
+    return _added(counts, 2 * LINE * phase, 1)
+
+
+@jit
+def complete(counts: Array, phase: int) -> None:
+    """Say that a task is done; whoever sees it sees all that the task wrote."""
+    _added(counts, 2 * LINE * phase + LINE, 1)
+
+
+@jit
+def wait(counts: Array, phase: int, tasks: int) -> None:
+    """Wait until so many tasks of the phase are done."""
+    spins = 0
+    while _added(counts, 2 * LINE * phase + LINE, 0) < tasks:
+        spins += 1
+        if spins > SPINS:
+            _let_others_run()

@@ -178,7 +178,7 @@ def _scaling(session: Session) -> dict[str, Any]:
             row = session.row(work, threads, session.against, 1)
             points += [
                 {
-                    "series": name, "net": net, "batch": batch, "side": side, "name": entry.name,
+                    "series": name, "net": work.name, "batch": batch, "side": side, "name": entry.name,
                     "seconds": entry.seconds.median, "grown": entry.grown,
                 }
                 for entry in row.entries

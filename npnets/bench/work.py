@@ -47,6 +47,12 @@ class Work:
         _check.integer("side", self.side, 1)
 
     @property
+    def name(self) -> str:
+        """Name the network."""
+        kind, (size, groups) = _parsed(self.net)
+        return f"MobileNet V1 {size:g}" if kind is MobileNetV1 else f"ShuffleNet V1 {size:g}x g={groups}"
+
+    @property
     def title(self) -> str:
         """Say in a few words what is done.
 
@@ -55,13 +61,9 @@ class Work:
         >>> Work("shufflenet:0.5", batch=8, side=224).title
         'ShuffleNet V1 0.5x g=3, 224 x 224, batch 8, forward'
         """
-        kind, numbers = _parsed(self.net)
-        name = (
-            f"MobileNet V1 {numbers[0]:g}" if kind is MobileNetV1 else f"ShuffleNet V1 {numbers[0]:g}x g={numbers[1]}"
-        )
         what = "training step" if self.train else "forward"
         double = "" if self.dtype == "float32" else f", {self.dtype}"
-        return f"{name}, {self.side} x {self.side}, batch {self.batch}, {what}{double}"
+        return f"{self.name}, {self.side} x {self.side}, batch {self.batch}, {what}{double}"
 
     def network(self) -> Network:
         """Build the network, with weights and running statistics drawn so that signals neither fade nor grow."""

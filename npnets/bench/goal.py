@@ -125,7 +125,7 @@ def _against(row: Row, rival: str, limit: float) -> Result:
     assert theirs.ratio is not None
     detail = (
         f"{1e3 * ours.seconds.median:.2f} ms by {1e3 * theirs.seconds.median:.2f} of {rival}; "
-        f"quartiles {theirs.ratio.low:.2f} - {theirs.ratio.high:.2f}"
+        f"quartiles {theirs.ratio.low:.2f}-{theirs.ratio.high:.2f}"
     )
     return Result(f"{row.title}, {row.threads} threads", theirs.ratio.median, "x", limit, detail)
 

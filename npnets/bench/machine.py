@@ -17,6 +17,8 @@ VARIABLES = re.compile(r"^(OPENBLAS|OMP|GOMP|KMP|MKL|NUMBA|TBB|ONEDNN|DNNL|ATEN|
 
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "onnx", "onnxruntime", "openvino", "psutil", "threadpoolctl")
 
+CPUINFO = Path("/proc/cpuinfo")
+
 
 def describe() -> dict[str, Any]:
     """Return processor, cores, memory, system, versions, environment and the thread pools that are loaded."""
@@ -39,8 +41,8 @@ def describe() -> dict[str, Any]:
 
 def processor() -> str:
     """Return the processor's name, as far as the system tells it."""
-    if Path("/proc/cpuinfo").is_file():
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.MULTILINE)
+    if CPUINFO.is_file():
+        found = re.search(r"^model name\s*:\s*(.+)$", CPUINFO.read_text("utf-8", "replace"), re.MULTILINE)
         if found:
             return found[1]
     return platform.processor() or platform.machine()

@@ -63,7 +63,7 @@ def row_table(row: Row) -> Any:
         ]
     if row.entries[0].grown is not None:
         columns.append(("memory", lambda entry: f"{(entry.grown or 0) / 2**20:.1f} MB"))
-    table = _table(f"{row.title}, {many(row.threads, 'thread')}", [header for header, _ in columns], words=(0, 1))
+    table = _table([header for header, _ in columns], words=(0, 1))
     for entry in row.entries:
         table.add_row(*(cell(entry) for _, cell in columns))
     return table
@@ -90,10 +90,10 @@ def summary(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def layer_table(title: str, layers: Sequence[LayerTime], peak: Peaks) -> Any:
+def layer_table(layers: Sequence[LayerTime], peak: Peaks) -> Any:
     """Return the time of each layer against the roofline: the time that its sums or its bytes take at least."""
     headers = ["layer", "ms", "of all", "GF/s", "of peak", "GB/s", "of peak", "of the roofline"]
-    table = _table(title, headers, words=(0,))
+    table = _table(headers, words=(0,))
     total = sum(layer.seconds for layer in layers)
     for layer in layers:
         flops, moved = 2 * layer.mult_adds / layer.seconds, layer.moved / layer.seconds
@@ -119,7 +119,7 @@ def layer_table(title: str, layers: Sequence[LayerTime], peak: Peaks) -> Any:
 
 def goal_table(results: Sequence[Result]) -> Any:
     """Return the figures of the goal, and whether each keeps to its limit."""
-    table = _table("The goal", ["", "figure", "limit", "", "from"], words=(0, 3, 4))
+    table = _table(["", "figure", "limit", "", "from"], words=(0, 3, 4))
     for result in results:
         table.add_row(*result.cells())
     return table
@@ -136,10 +136,10 @@ def many(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
-def _table(title: str, headers: Sequence[str], words: Sequence[int]) -> Any:
+def _table(headers: Sequence[str], words: Sequence[int]) -> Any:
     """Return an empty table; the columns of these numbers hold words, the others numbers."""
     rich_box, rich_table = (need(f"rich.{part}", "bench", "`npnets bench`") for part in ("box", "table"))
-    table = rich_table.Table(title=title, title_justify="left", title_style="bold", box=rich_box.SIMPLE_HEAD)
+    table = rich_table.Table(box=rich_box.SIMPLE_HEAD)
     table.pad_edge, table.padding = False, (0, 1, 0, 0)  # so that 80 columns are enough for most
     for number, header in enumerate(headers):
         table.add_column(header, justify="left" if number in words else "right", no_wrap=number != 1)

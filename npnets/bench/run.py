@@ -83,14 +83,17 @@ class Session:
 
         seconds, rounds = self.options.seconds, self.options.rounds
         row = measure(work, threads, against, self.peaks[threads], seconds, rounds, memory_runs, say)
-        self.show(report.row_table(row))
+        self.show(f"{row.title}, {report.many(threads, 'thread')}", report.row_table(row))
         for remark in report.remarks(row):
             self.show(f"    {remark}")
         return row
 
-    def show(self, what: Any) -> None:
-        """Print text or a table."""
-        self.console.print(what, soft_wrap=isinstance(what, str))  # text is not cut into lines: it may be copied
+    def show(self, text: str, table: Any = None) -> None:
+        """Print text, or a table with a title."""
+        # Text is not cut into lines, so that it can be copied.
+        self.console.print(text, soft_wrap=True, style=None if table is None else "bold")
+        if table is not None:
+            self.console.print(table)
 
 
 def run(options: Options) -> None:
@@ -142,7 +145,7 @@ def _rows(session: Session) -> dict[str, Any]:
         if options.layers:
             title = f"{work.title}, {report.many(threads, 'thread')}: npnets' layers"
             layers[title] = ours.profile(work.network(), work.images())
-            session.show(report.layer_table(title, layers[title], session.peaks[threads]))
+            session.show(title, report.layer_table(layers[title], session.peaks[threads]))
     if len(rows) > 1:
         session.show(report.summary(rows))
     _draw(session, rows)
@@ -158,7 +161,7 @@ def _goal(session: Session) -> dict[str, Any]:
         return rows[-1]
 
     found = list(goal.results(session.peaks, measured, session.say))
-    session.show(report.goal_table(found))
+    session.show("The goal", report.goal_table(found))
     session.show(f"met: {sum(result.met for result in found)} of {len(found)}")
     _draw(session, rows)
     return {"rows": rows, "goal": [{**asdict(result), "met": result.met} for result in found]}
@@ -215,7 +218,7 @@ def _checked(options: Options) -> Sequence[str]:
     if options.rounds is not None:
         _check.integer("rounds", options.rounds, 1)
     for net in options.net or ():
-        Work(net, 1, 1)
+        Work(net, 1, 1).network()  # which has its own rules
     for path in filter(None, (options.json, options.plot)):  # to find out now, and not after some minutes
         if not Path(path).parent.is_dir() or Path(path).is_dir():
             raise ValueError(f"`{path}` cannot be written: its folder does not exist, or it is one itself")
@@ -226,7 +229,7 @@ def _checked(options: Options) -> Sequence[str]:
         if name not in PEERS:
             raise ValueError(f"`against` (={name!r}) must be of {', '.join(PEERS)}, or none")
         if name not in able:
-            raise ValueError(f"`against` (={name!r}) cannot go with --train or --dtype float64: see {', '.join(able)}")
+            raise ValueError(f"`against` (={name!r}) cannot go with --train or --dtype float64: torch can")
         check(name)
     return against
 

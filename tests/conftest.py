@@ -16,11 +16,11 @@ settings.register_profile("npnets", deadline=None, database=None, derandomize=Tr
 settings.register_profile("unshrunk", settings.get_profile("npnets"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("npnets")
 
-NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv)\b", re.MULTILINE)
+NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx)\b", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out the files that import PyTorch where it is absent and only the quick tests are asked for.
+    """Leave out the files that import PyTorch or ONNX where they are absent and only the quick tests are asked for.
 
     They hold no quick test. Any other run without PyTorch fails, as it should.
     """

@@ -144,7 +144,7 @@ def _torch(work: Work, layout: str, threads: int) -> Contender:
 
     if not work.train:
         module.eval()
-        return Contender("torch", layout, threads, prepare, forward, lambda: np.array(forward()))
+        return Contender("torch", layout, threads, prepare, forward, lambda: forward().numpy().copy())
     step = _torch_step(torch, module.train(), images, torch.from_numpy(work.labels()))
 
     def parameters() -> Array:

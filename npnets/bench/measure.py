@@ -14,11 +14,13 @@ from npnets.bench.timing import Summary, alternate, ratio, summary
 from npnets.bench.work import Work
 
 # By how much results may differ, relative to the largest number. A step of training differs more: where the input of
-# a ReLU is 0 but for rounding, one side lets the whole gradient pass and the other nothing. In float64 that is rare.
+# a ReLU is 0 but for rounding, one side lets the whole gradient pass and the other nothing, and batch norm spreads it.
+# PyTorch's channels_last step of MobileNet, 224 x 224, batch 16, is 0.05 from its own in float64, where it agrees with
+# npnets to 1e-12; a step without momentum, or with one gradient wrong, is another number altogether.
 LIMITS = {
     (False, "float32"): 1e-4,
     (False, "float64"): 1e-10,
-    (True, "float32"): 5e-2,
+    (True, "float32"): 0.2,
     (True, "float64"): 1e-8,
 }
 

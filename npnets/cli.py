@@ -220,7 +220,8 @@ def _switch(text: str) -> bool:
 _BENCH = """\
 Measure how long npnets and other frameworks take for the same work with the
 same weights. They take turns in one run, each with the best of its settings;
-first their results are compared. Lists are separated by commas.
+first their results are compared. Lists are separated by commas. The other
+frameworks come with the extra: pip install "npnets[bench]".
 """
 
 _BENCH_EXAMPLES = """\

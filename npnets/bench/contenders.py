@@ -21,13 +21,13 @@ from npnets._check import Array
 from npnets._optional import need
 from npnets.bench import ours
 from npnets.bench.torch_network import torch_network, torch_order
-from npnets.bench.work import SGD_OPTIONS, Work
+from npnets.bench.work import SGD_OPTIONS, Work, many
 from npnets.models import Network
 from npnets.weights.onnx import model
 
 OURS = "npnets"
 PEERS = ("torch", "onnxruntime", "openvino")
-TRAINERS = ("torch",)
+TRAINERS = ("torch",)  # of float64, too
 NCHW, CHANNELS_LAST = "NCHW", "channels_last"
 
 
@@ -58,7 +58,7 @@ class Contender:
     def settings(self) -> str:
         """Say layout and threads."""
         layout = f"{self.layout}, " if self.name == "torch" else ""
-        return f"{layout}{self.threads} thread{'s' * (self.threads != 1)}"
+        return f"{layout}{many(self.threads, 'thread')}"
 
 
 def candidates(name: str, work: Work, threads: int) -> list[Contender]:
@@ -80,12 +80,15 @@ def candidates(name: str, work: Work, threads: int) -> list[Contender]:
 
 def contender(name: str, work: Work, layout: str, threads: int) -> Contender:
     """Return one contender with these settings."""
-    if name not in TRAINERS and work.train and name != OURS:
-        raise ValueError(f"{name} cannot do a training step")
-    if name in ("onnxruntime", "openvino") and work.dtype != "float32":
-        raise ValueError(f"{name} computes these networks in float32 only, not in {work.dtype}")
+    if name not in (OURS, *able(work.train, work.dtype)):
+        raise ValueError(f"{name} does neither training steps nor float64 ({work.title})")
     make = {OURS: _npnets, "torch": _torch, "onnxruntime": _onnxruntime, "openvino": _openvino}[name]
     return make(work, layout, threads)
+
+
+def able(train: bool, dtype: str) -> tuple[str, ...]:
+    """Return the peers that can do such work."""
+    return TRAINERS if train or dtype == "float64" else PEERS
 
 
 def check(name: str) -> None:

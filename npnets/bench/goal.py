@@ -22,7 +22,7 @@ from npnets.bench.contenders import PEERS, TRAINERS
 from npnets.bench.measure import Row
 from npnets.bench.peak import Peaks
 from npnets.bench.timing import steady
-from npnets.bench.work import Work
+from npnets.bench.work import Work, many
 from npnets.layers import PointwiseConvolution
 
 NETS = "mobilenet", "shufflenet"
@@ -127,7 +127,7 @@ def _against(row: Row, rival: str, limit: float) -> Result:
         f"{1e3 * ours.seconds.median:.2f} ms by {1e3 * theirs.seconds.median:.2f} of {rival}; "
         f"quartiles {theirs.ratio.low:.2f}-{theirs.ratio.high:.2f}"
     )
-    return Result(f"{row.title}, {row.threads} threads", theirs.ratio.median, "x", limit, detail)
+    return Result(f"{row.title}, {many(row.threads, 'thread')}", theirs.ratio.median, "x", limit, detail)
 
 
 def memory(row: Row) -> Result:
@@ -149,7 +149,7 @@ def products(net: str, threads: int, peak: Peaks, side: int = 224) -> Result:
             flops += 2 * step.mult_adds
             seconds += steady(ours.product(x, step.layer.params["weight"], step.layer.groups))
     detail = f"{flops / seconds / 1e9:.0f} of {peak.flops / 1e9:.0f} GF/s, batch 1 at {side} x {side}"
-    title = f"matrix products of {net}, {threads} threads"
+    title = f"matrix products of {net}, {many(threads, 'thread')}"
     return Result(title, 100 * flops / seconds / peak.flops, "%", 90, detail, at_least=True)
 
 

@@ -156,10 +156,10 @@ def _row(
     differences: Sequence[float | None],
     others: float,
 ) -> Row:
-    entries = []
+    entries, work_flops = [], work.flops()
     for who, own, difference in zip(field, times, differences, strict=True):
         seconds = summary(own)
-        flops = work.flops() / seconds.median
+        flops = work_flops / seconds.median
         compare = None if who.name == OURS else ratio(times[0], own)
         entries.append(Entry(who.name, who.settings, seconds, own, flops, flops / peaks.flops, compare, difference))
     if work.train:

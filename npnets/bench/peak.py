@@ -24,7 +24,7 @@ IR: Any = cgutils  # it has no types
 
 CHAINS = 12  # with the two factors 14 registers, of the 16 that the smallest CPUs have
 STEPS = 2_000_000  # of each chain: some 15 ms
-TRIES = 7
+TRIES = 30  # a second in all, in which others may be quiet for a moment
 TRIAD_BYTES = 64 << 20  # of each of the three arrays
 
 
@@ -40,11 +40,11 @@ def peaks(threads: int, dtype: str = "float32") -> Peaks:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         Numba's compiler is switched off.
     """
     if OPTIONS.DISABLE_JIT:
-        raise RuntimeError("the peaks of the machine need Numba's compiler, and NUMBA_DISABLE_JIT is set")
+        raise ValueError("the peaks of the machine need Numba's compiler, and NUMBA_DISABLE_JIT is set")
     return Peaks(_flops(threads, np.dtype(dtype)), _bytes(threads))
 
 
@@ -93,30 +93,28 @@ def _chains(a: Any, b: Any, steps: int) -> Any:
 def _fma_chains(typing: Any, a: Any, b: Any, steps: Any) -> Any:
     """Run `CHAINS` chains of so many steps, and return a number that depends on them all."""
 
+    def splat(builder: Any, value: Any, vector: Any) -> Any:
+        """Put a value into each lane."""
+        nothing, lane = ir.Constant(vector, ir.Undefined), ir.IntType(32)
+        first = builder.insert_element(nothing, value, ir.Constant(lane, 0))
+        return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(lane, vector.count), None))
+
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number = arguments[0].type
         bits = 64 if number == ir.DoubleType() else 32
         vector = ir.VectorType(number, lanes(bits))
         name = f"llvm.fma.v{vector.count}f{bits}"
         fma = builder.module.declare_intrinsic(name, fnty=ir.FunctionType(vector, [vector] * 3))
-        splat = [_splat(builder, value, vector) for value in arguments[:2]]
+        factors = [splat(builder, value, vector) for value in arguments[:2]]
         chains = [IR.alloca_once(builder, vector) for _ in range(CHAINS)]
         for k, chain in enumerate(chains):  # equal chains would be computed once
             builder.store(ir.Constant(vector, [float(k)] * vector.count), chain)
         with IR.for_range(builder, arguments[2]):
             for chain in chains:
-                builder.store(builder.call(fma, [builder.load(chain), *splat]), chain)
+                builder.store(builder.call(fma, [builder.load(chain), *factors]), chain)
         total = builder.load(chains[0])
         for chain in chains[1:]:
             total = builder.fadd(total, builder.load(chain))
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
     return a(a, b, types.intp), generate
-
-
-def _splat(builder: Any, value: Any, vector: Any) -> Any:
-    """Return a vector that holds the value in each lane."""
-    zero = ir.Constant(ir.IntType(32), 0)
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, zero)
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), mask)

@@ -14,6 +14,7 @@ from npnets.bench.measure import Entry, Row
 from npnets.bench.ours import LayerTime
 from npnets.bench.peak import Peaks
 from npnets.bench.timing import Summary
+from npnets.bench.work import many
 from npnets.train.checkpoint import replace
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def row_table(row: Row) -> Any:
         ]
     if row.entries[0].grown is not None:
         columns.append(("memory", lambda entry: f"{(entry.grown or 0) / 2**20:.1f} MB"))
-    table = _table([header for header, _ in columns], words=(0, 1))
+    table = _table([header for header, _ in columns], words=(0, 1), wrapped=(1,))
     for entry in row.entries:
         table.add_row(*(cell(entry) for _, cell in columns))
     return table
@@ -119,30 +120,19 @@ def layer_table(layers: Sequence[LayerTime], peak: Peaks) -> Any:
 
 def goal_table(results: Sequence[Result]) -> Any:
     """Return the figures of the goal, and whether each keeps to its limit."""
-    table = _table(["", "figure", "limit", "", "from"], words=(0, 3, 4))
+    table = _table(["", "figure", "limit", "", "from"], words=(0, 3, 4), wrapped=(0, 4))
     for result in results:
         table.add_row(*result.cells())
     return table
 
 
-def many(count: int, what: str) -> str:
-    """Return a number with its unit.
-
-    Examples
-    --------
-    >>> many(1, "thread"), many(2, "thread")
-    ('1 thread', '2 threads')
-    """
-    return f"{count} {what}{'s' * (count != 1)}"
-
-
-def _table(headers: Sequence[str], words: Sequence[int]) -> Any:
-    """Return an empty table; the columns of these numbers hold words, the others numbers."""
+def _table(headers: Sequence[str], words: Sequence[int], wrapped: Sequence[int] = ()) -> Any:
+    """Return an empty table: which columns hold words, where the others hold numbers, and which may take two lines."""
     rich_box, rich_table = (need(f"rich.{part}", "bench", "`npnets bench`") for part in ("box", "table"))
     table = rich_table.Table(box=rich_box.SIMPLE_HEAD)
     table.pad_edge, table.padding = False, (0, 1, 0, 0)  # so that 80 columns are enough for most
     for number, header in enumerate(headers):
-        table.add_column(header, justify="left" if number in words else "right", no_wrap=number != 1)
+        table.add_column(header, justify="left" if number in words else "right", no_wrap=number not in wrapped)
     return table
 
 
@@ -164,32 +154,30 @@ def _percent(share: float) -> str:
 
 def draw_rows(path: str | os.PathLike[str], rows: Sequence[Row], title: str) -> None:
     """Write a picture of all rows: each contender's time by npnets', with the quartiles of the rounds."""
-    most = max(len(row.entries) for row in rows)
-    figure = _figure(9, 1.2 + 0.26 * len(rows) * (most + 1))
+    lines = sum(len(row.entries) + 1 for row in rows)
+    figure = _figure(9, 1.2 + 0.2 * lines)
     axes = figure.subplots()
-    places, labels, seen = [], [], set()
-    for number, row in enumerate(rows):
-        places.append(-number * (most + 1) - (len(row.entries) - 1) / 2)
+    places, labels, y = [], [], 0.0
+    for row in rows:
+        places.append(y - (len(row.entries) - 1) / 2)
         labels.append(f"{row.title.replace(', ', chr(10), 1)}, {many(row.threads, 'thread')}")
-        for line, entry in enumerate(row.entries):
+        for entry in row.entries:
             length, error = _bar(entry)
-            end = length + (error[1][0] if error else 0)
-            axes.barh(
-                -number * (most + 1) - line, length, 0.8, xerr=error, color=COLOURS[entry.name],
-                label=None if entry.name in seen else entry.name, error_kw={"lw": 1},
-            )  # fmt: skip
-            axes.annotate(
-                f"{1e3 * entry.seconds.median:.1f} ms", (end, -number * (most + 1) - line), (5, 0),
-                textcoords="offset points", va="center", fontsize=8,
-            )  # fmt: skip
-            seen.add(entry.name)
+            axes.barh(y, length, 0.8, xerr=error, color=COLOURS[entry.name], error_kw={"lw": 1})
+            end, text = length + (error[1][0] if error else 0), f"{1e3 * entry.seconds.median:.1f} ms"
+            axes.annotate(text, (end, y), (5, 0), textcoords="offset points", va="center", fontsize=8)
+            y -= 1
+        y -= 1
     axes.axvline(1, color=COLOURS[OURS], linewidth=1, linestyle=":")
     axes.set_yticks(places, labels, fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("time, npnets = 1")
-    axes.margins(x=0.15, y=0.02)
+    axes.margins(x=0.15, y=0.5 / lines)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    names = dict.fromkeys(entry.name for row in rows for entry in row.entries)
+    patch = need("matplotlib.patches", "bench", "the picture").Patch
+    keys = [patch(color=COLOURS[name], label=name) for name in names]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
     figure.suptitle(title, fontsize=10, parse_math=False)
     _write(path, figure)
 

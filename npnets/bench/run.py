@@ -12,12 +12,12 @@ import npnets
 from npnets import _check
 from npnets._optional import need
 from npnets.bench import goal, ours, report
-from npnets.bench.contenders import PEERS, TRAINERS, check
+from npnets.bench.contenders import PEERS, able, check
 from npnets.bench.machine import describe
 from npnets.bench.measure import Row, measure
 from npnets.bench.memory import RUNS
 from npnets.bench.peak import Peaks, peaks
-from npnets.bench.work import Work
+from npnets.bench.work import Work, many
 
 NETS = ("mobilenet", "shufflenet")
 FORWARD_BATCHES, TRAINING_BATCH, SIDE = (1, 8), 16, 224
@@ -79,11 +79,11 @@ class Session:
         """Measure a row and show it."""
 
         def say(text: str) -> None:
-            self.say(f"{work.title}, {report.many(threads, 'thread')}: {text}")
+            self.say(f"{work.title}, {many(threads, 'thread')}: {text}")
 
         seconds, rounds = self.options.seconds, self.options.rounds
         row = measure(work, threads, against, self.peaks[threads], seconds, rounds, memory_runs, say)
-        self.show(f"{row.title}, {report.many(threads, 'thread')}", report.row_table(row))
+        self.show(f"{row.title}, {many(threads, 'thread')}", report.row_table(row))
         for remark in report.remarks(row):
             self.show(f"    {remark}")
         return row
@@ -143,7 +143,7 @@ def _rows(session: Session) -> dict[str, Any]:
     for work, threads in product(works, session.peaks):
         rows.append(session.row(work, threads, session.against, RUNS if options.memory else 0))
         if options.layers:
-            title = f"{work.title}, {report.many(threads, 'thread')}: npnets' layers"
+            title = f"{work.title}, {many(threads, 'thread')}: npnets' layers"
             layers[title] = ours.profile(work.network(), work.images())
             session.show(title, report.layer_table(layers[title], session.peaks[threads]))
     if len(rows) > 1:
@@ -198,7 +198,7 @@ def _draw(session: Session, rows: Sequence[Row]) -> None:
 
 def _title(session: Session) -> str:
     machine = describe()
-    return f"{machine['processor']}, {report.many(machine['cores'], 'core')}, npnets {npnets.__version__}"
+    return f"{machine['processor']}, {many(machine['cores'], 'core')}, npnets {npnets.__version__}"
 
 
 def _threads(options: Options) -> Sequence[int]:
@@ -223,12 +223,12 @@ def _checked(options: Options) -> Sequence[str]:
         if not Path(path).parent.is_dir() or Path(path).is_dir():
             raise ValueError(f"`{path}` cannot be written: its folder does not exist, or it is one itself")
     _refuse_together(options)
-    able = TRAINERS if options.train else TRAINERS if options.dtype == "float64" else PEERS
-    against = able if options.against is None else options.against
+    fit = able(options.train, options.dtype)
+    against = fit if options.against is None else options.against
     for name in against:
         if name not in PEERS:
             raise ValueError(f"`against` (={name!r}) must be of {', '.join(PEERS)}, or none")
-        if name not in able:
+        if name not in fit:
             raise ValueError(f"`against` (={name!r}) cannot go with --train or --dtype float64: torch can")
         check(name)
     return against

@@ -69,7 +69,7 @@ def output(code: str, *arguments: str, **environment: str) -> str:
 
     Raises
     ------
-    RuntimeError
+    ChildProcessError
         It failed; the message is the last line of its complaint.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
@@ -82,5 +82,5 @@ def output(code: str, *arguments: str, **environment: str) -> str:
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise RuntimeError(f"a process that measures failed: {last}")
+        raise ChildProcessError(f"a process that measures failed: {last}")
     return done.stdout.split()[-1]

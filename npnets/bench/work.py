@@ -92,6 +92,17 @@ class Work:
         return 2 * mult_adds * self.batch * (PASSES_OF_A_STEP if self.train else 1)
 
 
+def many(count: int, what: str) -> str:
+    """Return a number with its unit.
+
+    Examples
+    --------
+    >>> many(1, "thread"), many(2, "thread")
+    ('1 thread', '2 threads')
+    """
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def _parsed(net: str) -> tuple[type[Network], tuple[float, int]]:
     """Return the class and (width or scale, groups) of a description."""
     name, *numbers = net.split(":")

@@ -36,10 +36,13 @@ from npnets.kernels.simd import (
     fma,
     lanes,
     load,
+    load_part,
     multiply as times,
+    prefetch,
     splat,
     store,
     store_part,
+    stream,
     subtract,
     where_inside,
 )
@@ -49,92 +52,111 @@ from npnets.kernels.team import complete, take, wait
 
 (KIND, TASKS, SOURCE, TARGET, DEPTH, WIDTH, GROUPS, WEIGHT, PACKED, TURNED, PARTIAL, BLOCK, BLOCKS, STRIDE_V, STRIDE_H,
  TOP, LEFT, SHUFFLE, TAPS, SOURCE_ROWS, TARGET_ROWS, WEIGHT_ROWS, PIXEL_TAPS, ADDED, SHORT, SHORT_AT, SHORT_SIDE,
- COUNTED, FIRST) = range(29)  # fmt: skip
+ COUNTED, ALONGSIDE) = range(29)  # fmt: skip
 PHASE_FIELDS = 29
 
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
 
 (AT, CHANNELS, STRIDE, HEIGHT, COLUMNS_, COEFFICIENTS, NORMED, SUMS, SUM_ROWS, SUM_GAP, GAMMA, MEAN, VARIANCE, GRADIENT,
- GRADIENT_STRIDE) = range(15)  # fmt: skip
-MAP_FIELDS = 15
+ GRADIENT_STRIDE, STREAMS) = range(16)  # fmt: skip
+MAP_FIELDS = 16
 
 # Seven numbers for each channel, each S long: z = scale raw + shift; draw = a dz + b raw + c.
 SCALE, SHIFT, CENTRE, INVERSE, BY_GRADIENT, BY_RAW, CONSTANT = range(7)
 COEFFICIENT_ROWS = 7
+
+# Enough pixels for a mean and a variance that are worth their merging.
+STATISTICS_PIXELS = 32
 
 PACK, STEM, PRODUCT, DEPTHWISE, FINISH, MAX_POOL, JOIN, MEAN_POOL = range(8)
 MEAN_POOL_BACK, JOIN_BACK, SHORTCUT_BACK, PRODUCT_BACK, DEPTHWISE_BACK, STEM_BACK, FINISH_BACK, REDUCE = range(8, 16)
 MAX_POOL_BACK = 16
 
 
-# -- blocks of pixels --------------------------------------------------------------------------------------------------
+# -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c and c + S and so on ------
 
 
 @jit
-def _activate(raw: Array, at: int, S: int, pixels: int, numbers: Array, c: int, low: float, high: float, out: Array,
-              o: int, step: int) -> None:  # fmt: skip
-    """out[p] = clamp(scale raw[p] + shift), rows of S values into rows `step` apart."""
+def _activate(raw: Array, at: int, gap: int, width: int, pixels: int, numbers: Array, c: int, S: int, low: float,
+              high: float, out: Array, o: int, step: int) -> None:  # fmt: skip
+    """out[p] = clamp(scale raw[p] + shift), into rows `step` apart."""
     W = lanes(raw)
     least, most = splat(raw, low), splat(raw, high)
     for p in range(pixels):
-        i, j = at + p * S, o + p * step
-        for m in range(0, S, W):
+        i, j = at + p * gap, o + p * step
+        for m in range(0, width, W):
             value = fma(load(raw, i + m), load(numbers, c + SCALE * S + m), load(numbers, c + SHIFT * S + m))
             store(out, j + m, clamp(value, least, most))
 
 
 @jit
-def _block_statistics(raw: Array, at: int, S: int, pixels: int, sums: Array, s: int, scratch: Array, t: int) -> None:
-    """Add to sums (3, S) of float64: n mean, n mean^2, and the squared distances from the mean, of n = pixels rows."""
+def _statistics(x: Array, i: int, step: int, raw: Array, at: int, gap: int, width: int, pixels: int, streams: bool,
+                sums: Array, s: int, S: int, scratch: Array) -> None:  # fmt: skip
+    """Move rows of a convolution's output from x to raw; add to sums (3, S) of float64 what they are.
+
+    That is n mean, n mean^2, and the squared distances from the mean, of n = pixels rows.
+    """
     W = lanes(raw)
     share = splat(raw, 1.0 / pixels)
-    for m in range(0, S, W):
+    for m in range(0, width, W):
         total = splat(raw, 0.0)
         for p in range(pixels):
-            total = add(total, load(raw, at + p * S + m))
+            total = add(total, load(x, i + p * step + m))
         mean = times(total, share)
         squares = splat(raw, 0.0)
         for p in range(pixels):
-            centred = subtract(load(raw, at + p * S + m), mean)
+            value = load(x, i + p * step + m)
+            centred = subtract(value, mean)
             squares = fma(centred, centred, squares)
-        store(scratch, t + m, mean)
-        store(scratch, t + S + m, squares)
-    for m in range(S):
-        mean64 = np.float64(scratch[t + m])
+            if streams:
+                stream(raw, at + p * gap + m, value)
+            else:
+                store(raw, at + p * gap + m, value)
+        store(scratch, m, mean)
+        store(scratch, width + m, squares)
+    for m in range(width):
+        mean64 = np.float64(scratch[m])
         sums[s + m] += pixels * mean64
         sums[s + S + m] += pixels * mean64 * mean64
-        sums[s + 2 * S + m] += scratch[t + S + m]
+        sums[s + 2 * S + m] += scratch[width + m]
 
 
 @jit
-def _mask_and_sum(dz: Array, d: int, a: Array, i: int, step: int, raw: Array, r: int, S: int, pixels: int,
-                  numbers: Array, c: int, low: float, high: float, sums: Array, s: int, scratch: Array,
-                  t: int) -> None:  # fmt: skip
-    """dz = dz where low < a < high; add sum dz and sum dz (raw - mean) to sums (2, S) of float64."""
+def _mask_and_sum(d: Array, j: int, step: int, a: Array, i: int, a_step: int, raw: Array, r: int, gap: int, dz: int,
+                  width: int, pixels: int, streams: bool, numbers: Array, c: int, S: int, low: float, high: float,
+                  sums: Array, s: int, scratch: Array) -> None:  # fmt: skip
+    """Move rows of a gradient from d to raw[dz], where low < a < high, else 0; add what they are to sums (2, S).
+
+    That is sum dz and sum dz (raw - mean), in float64.
+    """
     W = lanes(raw)
     least, most = splat(raw, low), splat(raw, high)
-    for m in range(0, S, W):
+    for m in range(0, width, W):
         mean = load(numbers, c + CENTRE * S + m)
         total, moment = splat(raw, 0.0), splat(raw, 0.0)
         for p in range(pixels):
-            value = where_inside(load(a, i + p * step + m), least, most, load(dz, d + p * S + m))
-            store(dz, d + p * S + m, value)
+            value = where_inside(load(a, i + p * a_step + m), least, most, load(d, j + p * step + m))
+            if streams:
+                stream(raw, dz + p * gap + m, value)
+            else:
+                store(raw, dz + p * gap + m, value)
             total = add(total, value)
-            moment = fma(value, subtract(load(raw, r + p * S + m), mean), moment)
-        store(scratch, t + m, total)
-        store(scratch, t + S + m, moment)
-    for m in range(2 * S):
-        sums[s + m] += scratch[t + m]
+            moment = fma(value, subtract(load(raw, r + p * gap + m), mean), moment)
+        store(scratch, m, total)
+        store(scratch, width + m, moment)
+    for m in range(width):
+        sums[s + m] += scratch[m]
+        sums[s + S + m] += scratch[width + m]
 
 
 @jit
-def _norm_gradient(dz: Array, d: int, dstep: int, raw: Array, r: int, S: int, pixels: int, numbers: Array, c: int,
-                   out: Array, o: int, step: int) -> None:  # fmt: skip
+def _norm_gradient(dz: Array, d: int, dgap: int, raw: Array, r: int, gap: int, width: int, pixels: int, numbers: Array,
+                   c: int, S: int, out: Array, o: int, step: int) -> None:  # fmt: skip
     """out[p] = A dz[p] + B raw[p] + C: the gradient by the convolution's output."""
     W = lanes(raw)
     for p in range(pixels):
-        i, k, j = d + p * dstep, r + p * S, o + p * step
-        for m in range(0, S, W):
+        i, k, j = d + p * dgap, r + p * gap, o + p * step
+        for m in range(0, width, W):
             by_raw = fma(load(raw, k + m), load(numbers, c + BY_RAW * S + m), load(numbers, c + CONSTANT * S + m))
             store(out, j + m, fma(load(dz, i + m), load(numbers, c + BY_GRADIENT * S + m), by_raw))
 
@@ -170,24 +192,34 @@ def _panel_values(pixels: int, N: int, W: int) -> int:
 
 @jit
 def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, out: Array, o: int, step: int) -> None:
-    """out[p] = the 3 x 3 x C values that output pixel p sees, 0 outside of the image."""
+    """out[p] = the 3 x 3 x C values that output pixel p sees, 0 outside of the image.
+
+    Inside of the image the 3 C values of a row lie side by side, and are moved as a vector where one holds them.
+    """
     H, W, C = source[HEIGHT], source[COLUMNS_], source[CHANNELS]
     h, w = target[HEIGHT], target[COLUMNS_]
+    V = lanes(x)
+    nothing = splat(x, 0.0)
+    b, k, l = p // (h * w), p // w % h, p % w - 1
     for q in range(n):
-        b, k, l = (p + q) // (h * w), (p + q) // w % h, (p + q) % w
-        j = o + q * step
+        l += 1
+        if l == w:
+            k, l = k + 1, 0
+            if k == h:
+                b, k = b + 1, 0
+        j, c = o + q * step, f[STRIDE_H] * l - f[LEFT]
         for i in range(3):
             r = f[STRIDE_V] * k + i - f[TOP]
-            for u in range(3):
-                c = f[STRIDE_H] * l + u - f[LEFT]
-                if 0 <= r < H and 0 <= c < W:
-                    at = ((b * H + r) * W + c) * C
-                    for m in range(C):
-                        out[j + m] = x[at + m]
-                else:
-                    for m in range(C):
-                        out[j + m] = 0.0
-                j += C
+            at = ((b * H + r) * W + c) * C
+            if 3 * C <= V and (r < 0 or r >= H):
+                store(out, j, nothing)  # what it writes beyond its row, the next row overwrites
+            elif 3 * C <= V and 0 <= c and c + 3 <= W:
+                store(out, j, load_part(x, at, 3 * C))
+            else:
+                for m in range(3 * C):
+                    inside = 0 <= r < H and 0 <= c + m // C < W
+                    out[j + m] = x[at + m] if inside else 0.0
+            j += 3 * C
 
 
 @jit
@@ -198,23 +230,27 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
     pixels, stem = f[COUNTED], f[KIND] == STEM
     rows, out_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
     taps = tables[f[TAPS] : f[TAPS] + K]
-    size = _panel_values(K, N, lanes(arena))
+    size, line = _panel_values(K, N, lanes(arena)), 64 // arena.itemsize
     s = target[SUMS] + task * target[SUM_GAP]
     sums[s : s + 3 * T] = 0.0
     for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
         n = min(P, pixels - p)
-        a, at, out = scratch, 2 * T, target[AT] + p * T
+        a, at, out = scratch, (2 + P) * T, target[AT] + p * T
         if stem:
             _patches(x, f, source, target, p, n, scratch, at, K)
         elif source[NORMED]:
-            _activate(arena, source[AT] + p * S, S, n, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, at,
-                      S)  # fmt: skip
+            _activate(arena, source[AT] + p * S, S, S, n, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1],
+                      scratch, at, S)  # fmt: skip
         else:
             a, at = arena, source[AT] + p * S
+        near_in, near_out = source[AT] + (p + n) * S, target[AT] + (p + n) * T
+        part_in = 0 if stem else P * S // (line * f[GROUPS])
+        part_out = 0 if target[STREAMS] else P * T // (line * f[GROUPS])
         for g in range(f[GROUPS]):
             multiply(a, rows, 0, n, at + g * K, taps, 0, K, packed, f[PACKED] + g * size, N, arena, out_rows, False,
-                     arena, out_rows, out + g * N, -np.inf, np.inf)  # fmt: skip
-        _block_statistics(arena, out, T, n, sums, s, scratch, 0)
+                     scratch, out_rows, 2 * T + g * N, -np.inf, np.inf, arena, near_in + g * part_in * line, part_in,
+                     near_out + g * part_out * line, part_out)  # fmt: skip
+        _statistics(scratch, 2 * T, T, arena, out, T, T, n, target[STREAMS] != 0, sums, s, T, scratch)
 
 
 @jit
@@ -226,10 +262,12 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
     W = lanes(arena)
     # no power of two, or the pixels' values of one channel would all fall into one set of the cache
     step = K if stem else S + W
+    line = 64 // arena.itemsize
     size = _panel_values(N, K, W)
     a_at = 2 * S
     d_at = a_at + P * step
     p_at = d_at + P * T + 4 * W
+    b_at = p_at + G * _panel_values(P, N, W)  # the gradient by the source, before it is masked
     rows, d_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
     taps, weight_rows = tables[f[TAPS] : f[TAPS] + max(K, N)], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K]
     pixel_taps = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P]
@@ -242,64 +280,85 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
         n = min(P, pixels - p)
         at, back = source[AT] + p * S, source[GRADIENT] + p * S
         _norm_gradient(arena, target[GRADIENT] + p * target[GRADIENT_STRIDE], target[GRADIENT_STRIDE], arena,
-                       target[AT] + p * T, T, n, numbers, target[COEFFICIENTS], scratch, d_at, T)  # fmt: skip
+                       target[AT] + p * T, T, T, n, numbers, target[COEFFICIENTS], T, scratch, d_at, T)  # fmt: skip
         _panels(scratch, d_at, T, n, N, G, scratch, p_at)
         if stem:
             _patches(x, f, source, target, p, n, scratch, a_at, step)
         else:
-            _activate(arena, at, S, n, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, a_at, step)
+            _activate(arena, at, S, S, n, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], scratch, a_at,
+                      step)  # fmt: skip
+        near_dz, near_t = target[GRADIENT] + (p + n) * target[GRADIENT_STRIDE], target[AT] + (p + n) * T
+        part_t, part_s = P * T // (line * G), P * S // (line * G)
+        part_back = 0 if source[STREAMS] else part_s
+        d, d0 = (scratch, b_at) if source[NORMED] else (arena, back)
         for g in range(G):
             # dweight[m, n] += sum_p a[p, m] draw[p, n]
             multiply(scratch, taps, 0, K, a_at + g * K, pixel_taps, 0, n, scratch,
                      p_at + g * _panel_values(n, N, W), N, arena, weight_rows, begun, arena, weight_rows, part + g * N,
-                     -np.inf, np.inf)  # fmt: skip
+                     -np.inf, np.inf, arena, near_dz + g * part_t * line, part_t, near_t + g * part_t * line,
+                     part_t)  # fmt: skip
             if not stem:
                 # da[p, m] = sum_n draw[p, n] weight[m, n]
                 multiply(scratch, d_rows, 0, n, d_at + g * N, taps, 0, N, packed, f[TURNED] + g * size, K, arena, rows,
-                         f[ADDED] != 0, arena, rows, back + g * K, -np.inf, np.inf)  # fmt: skip
+                         f[ADDED] != 0, d, rows, d0 + g * K, -np.inf, np.inf, arena,
+                         at + P * S + g * part_s * line, part_s, back + P * S + g * part_s * line,
+                         part_back)  # fmt: skip
         begun = True
         if source[NORMED]:
-            _mask_and_sum(arena, back, scratch, a_at, step, arena, at, S, n, numbers, source[COEFFICIENTS], bounds[0],
-                          bounds[1], sums, s, scratch, 0)  # fmt: skip
+            _mask_and_sum(scratch, b_at, S, scratch, a_at, step, arena, at, S, back, S, n, source[STREAMS] != 0,
+                          numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
 
 
-# -- depthwise convolutions, 3 x 3: an image is a task, a few of its rows are in the cache -----------------------------
-
-
-@jit
-def _columns(x: Array, r0: int, r1: int, r2: int, S: int, weight: Array, w: int, m: int, out: Array, o: int, step: int,
-             count: int, gap: int) -> None:  # fmt: skip
-    """out[l] = the sum over the 3 x 3 taps of weight x, for `count` columns: rows r0, r1, r2, `step` values a column."""
-    w00, w01, w02 = load(weight, w + m), load(weight, w + S + m), load(weight, w + 2 * S + m)
-    w10, w11, w12 = load(weight, w + 3 * S + m), load(weight, w + 4 * S + m), load(weight, w + 5 * S + m)
-    w20, w21, w22 = load(weight, w + 6 * S + m), load(weight, w + 7 * S + m), load(weight, w + 8 * S + m)
-    i = m
-    for l in range(count):
-        total = times(w00, load(x, r0 + i))
-        total = fma(w01, load(x, r0 + S + i), total)
-        total = fma(w02, load(x, r0 + 2 * S + i), total)
-        other = times(w10, load(x, r1 + i))
-        other = fma(w11, load(x, r1 + S + i), other)
-        other = fma(w12, load(x, r1 + 2 * S + i), other)
-        third = times(w20, load(x, r2 + i))
-        third = fma(w21, load(x, r2 + S + i), third)
-        third = fma(w22, load(x, r2 + 2 * S + i), third)
-        store(out, o + l * gap + m, add(add(total, other), third))
-        i += step
+# -- depthwise convolutions, 3 x 3 -------------------------------------------------------------------------------------
+#
+# A task is an image and some of its channels, Q of them: so many that the rows that are at work, of the source as it is
+# seen and of the gradient, fit into the first-level cache. They stand in rings: a row is made once and used three times.
 
 
 @jit
-def _source_row(arena: Array, f: Array, source: Array, b: int, r: int, bounds: Array, tables: Array, numbers: Array,
-                scratch: Array, ring: int, line: int, left: int, spare: int) -> None:  # fmt: skip
-    """Put row r of image b, normalised, activated and shuffled, into a row of the ring, `left` pixels from its start."""
-    S, columns = source[STRIDE], source[COLUMNS_]
-    at = source[AT] + (b * source[HEIGHT] + r) * columns * S
-    o = ring + line + left * S
-    if f[SHUFFLE] < 0:
-        _activate(arena, at, S, columns, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, o, S)
-        return
-    _activate(arena, at, S, columns, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, spare, S)
-    _permute(scratch, spare, scratch, o, S, source[CHANNELS], columns, tables, f[SHUFFLE])
+def _columns(x: Array, r0: int, r1: int, r2: int, Q: int, step: int, weight: Array, w: int, S: int, out: Array, o: int,
+             gap: int, count: int, near: Array, ahead: int, ahead_gap: int) -> None:  # fmt: skip
+    """out[l] = the sum over the 3 x 3 taps of weight x, for `count` columns: rows r0, r1, r2, `step` values a column.
+
+    Nine weights and three sums stay in registers. Meanwhile a row of `near` is fetched that is needed next.
+    """
+    for m in range(0, Q, lanes(x)):
+        w00, w01, w02 = load(weight, w + m), load(weight, w + S + m), load(weight, w + 2 * S + m)
+        w10, w11, w12 = load(weight, w + 3 * S + m), load(weight, w + 4 * S + m), load(weight, w + 5 * S + m)
+        w20, w21, w22 = load(weight, w + 6 * S + m), load(weight, w + 7 * S + m), load(weight, w + 8 * S + m)
+        i = m
+        for l in range(count):
+            first = times(w00, load(x, r0 + i))
+            first = fma(w01, load(x, r0 + Q + i), first)
+            first = fma(w02, load(x, r0 + 2 * Q + i), first)
+            second = times(w10, load(x, r1 + i))
+            second = fma(w11, load(x, r1 + Q + i), second)
+            second = fma(w12, load(x, r1 + 2 * Q + i), second)
+            third = times(w20, load(x, r2 + i))
+            third = fma(w21, load(x, r2 + Q + i), third)
+            third = fma(w22, load(x, r2 + 2 * Q + i), third)
+            store(out, o + l * gap + m, add(add(first, second), third))
+            prefetch(near, ahead + l * ahead_gap + m)
+            i += step
+
+
+@jit
+def _columns_weight(x: Array, r: int, d: int, Q: int, step: int, out: Array, o: int, S: int, count: int, near: Array,
+                    ahead: int, gap: int) -> None:  # fmt: skip
+    """out[j] += sum over columns l of x[r + l step + j] x[d + l step], for the three taps j of a row."""
+    for m in range(0, Q, lanes(x)):
+        w0, w1, w2 = load(out, o + m), load(out, o + S + m), load(out, o + 2 * S + m)
+        i = m
+        for l in range(count):
+            prefetch(near, ahead + l * gap + m)
+            upstream = load(x, d + i)
+            w0 = fma(upstream, load(x, r + i), w0)
+            w1 = fma(upstream, load(x, r + Q + i), w1)
+            w2 = fma(upstream, load(x, r + 2 * Q + i), w2)
+            i += step
+        store(out, o + m, w0)
+        store(out, o + S + m, w1)
+        store(out, o + 2 * S + m, w2)
 
 
 @jit
@@ -312,128 +371,130 @@ def _permute(x: Array, at: int, out: Array, o: int, S: int, C: int, pixels: int,
 
 
 @jit
-def _depthwise(f: Array, b: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
+def _source_row(arena: Array, f: Array, source: Array, b: int, r: int, m0: int, Q: int, bounds: Array, tables: Array,
+                numbers: Array, scratch: Array, o: int, spare: int) -> None:  # fmt: skip
+    """Put channels m0 .. m0 + Q of row r of image b, as the convolution sees them, to o."""
+    S, columns = source[STRIDE], source[COLUMNS_]
+    at, c = source[AT] + (b * source[HEIGHT] + r) * columns * S + m0, source[COEFFICIENTS] + m0
+    if f[SHUFFLE] < 0:
+        _activate(arena, at, S, Q, columns, numbers, c, S, bounds[0], bounds[1], scratch, o, Q)
+        return
+    _activate(arena, at, S, Q, columns, numbers, c, S, bounds[0], bounds[1], scratch, spare, Q)
+    _permute(scratch, spare, scratch, o, Q, source[CHANNELS], columns, tables, f[SHUFFLE])
+
+
+@jit
+def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
                arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
     S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
     h, w, sv, sh, top, left = target[HEIGHT], target[COLUMNS_], f[STRIDE_V], f[STRIDE_H], f[TOP], f[LEFT]
-    V = lanes(arena)
-    line = max(left + W, sh * (w - 1) + 3) * S  # a row with its margins
-    nothing, ring = 2 * S, 2 * S + line
+    parts = (S + f[BLOCK] - 1) // f[BLOCK]
+    b, m0 = task // parts, task % parts * f[BLOCK]
+    Q = min(f[BLOCK], S - m0)
+    line = max(left + W, sh * (w - 1) + 3) * Q  # a row with its margins
+    nothing, ring = 2 * Q, 2 * Q + line
     spare = ring + 3 * line
-    scratch[nothing : ring + 3 * line] = 0.0
-    s = target[SUMS] + b * target[SUM_GAP]
-    sums[s : s + 3 * S] = 0.0
-    ready = 0  # rows of the source that are, or were, in the ring
-    begin = 0
+    made = spare + line
+    scratch[nothing:spare] = 0.0
+    s = target[SUMS] + b * target[SUM_GAP] + m0
+    for row in range(3):
+        sums[s + row * S : s + row * S + Q] = 0.0
+    ready, begin = 0, 0  # rows that are, or were, in the ring; the first row whose statistics are not taken yet
     for k in range(h):
         r = sv * k - top
         while ready < min(r + 3, H):
             if ready >= r:
-                _source_row(arena, f, source, b, ready, bounds, tables, numbers, scratch, ring, ready % 3 * line, left,
-                            spare)  # fmt: skip
+                _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
+                            ring + ready % 3 * line + left * Q, spare)  # fmt: skip
             ready += 1
         r0 = ring + r % 3 * line if 0 <= r < H else nothing
         r1 = ring + (r + 1) % 3 * line if 0 <= r + 1 < H else nothing
         r2 = ring + (r + 2) % 3 * line if 0 <= r + 2 < H else nothing
-        out = target[AT] + (b * h + k) * w * S
-        for m in range(0, S, V):
-            _columns(scratch, r0, r1, r2, S, packed, f[PACKED], m, arena, out, sh * S, w, S)
-        if (k + 1 - begin) * w >= 32 or k + 1 == h:  # enough pixels for a mean that is worth its merging
-            _block_statistics(arena, target[AT] + (b * h + begin) * w * S, S, (k + 1 - begin) * w, sums, s, scratch, 0)
+        _columns(scratch, r0, r1, r2, Q, sh * Q, packed, f[PACKED] + m0, S, scratch, made + (k - begin) * w * Q, Q, w,
+                 arena, source[AT] + (b * H + ready) * W * S + m0, S)  # fmt: skip
+        if (k + 1 - begin) * w >= STATISTICS_PIXELS or k + 1 == h:
+            _statistics(scratch, made, Q, arena, target[AT] + (b * h + begin) * w * S + m0, S, Q, (k + 1 - begin) * w,
+                        target[STREAMS] != 0, sums, s, S, scratch)  # fmt: skip
             begin = k + 1
 
 
 @jit
-def _depthwise_weight(x: Array, r: int, d: int, S: int, m: int, step: int, count: int, out: Array, o: int) -> None:
-    """out[j] += sum over columns l of x[r + l step + j] d[l step], for the three taps j of a row."""
-    w0, w1, w2 = load(out, o + m), load(out, o + S + m), load(out, o + 2 * S + m)
-    i = m
-    for _ in range(count):
-        upstream = load(x, d + i)
-        w0 = fma(upstream, load(x, r + i), w0)
-        w1 = fma(upstream, load(x, r + S + i), w1)
-        w2 = fma(upstream, load(x, r + 2 * S + i), w2)
-        i += step
-    store(out, o + m, w0)
-    store(out, o + S + m, w1)
-    store(out, o + 2 * S + m, w2)
-
-
-@jit
-def _depthwise_back(f: Array, b: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
+def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
                     arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """The gradient by the output is spread out with zeros between, so that its rows meet those of the source.
+    """The gradient by the output is spread out with zeros between, so that its columns meet those of the source.
 
-    Two rings: rows of the source, as they were seen, and of that gradient. Row r of dx is the sum over rows i of the
-    kernel of gradient row r + top - i, where it is one: walked along backwards, with the kernel turned by 180 degrees.
+    Row r of dx is the sum over rows i of the kernel of gradient row (r + top - i) / stride, where that is one, walked
+    along backwards: with the kernel turned by 180 degrees.
     """
     S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
     h, w, sv, sh, top, left = target[HEIGHT], target[COLUMNS_], f[STRIDE_V], f[STRIDE_H], f[TOP], f[LEFT]
-    V = lanes(arena)
-    depth = 3 + sv
-    across = 2 - left  # of the gradient's first column in its row
-    line = max(left + W, sh * (w - 1) + 3, W + 2, across + sh * (w - 1) + 1) * S
-    nothing = 2 * S
-    seen, spread = nothing + line, nothing + line + (depth + 1) * line
+    parts = (S + f[BLOCK] - 1) // f[BLOCK]
+    b, m0 = task // parts, task % parts * f[BLOCK]
+    Q = min(f[BLOCK], S - m0)
+    depth, across = 3 + sv, 2 - left  # rows in the first ring; where the gradient's first column stands in its row
+    line = max(left + W, sh * (w - 1) + 3, W + 2, across + sh * (w - 1) + 1) * Q
+    nothing = 2 * Q
+    seen, spread = nothing + line, nothing + (1 + depth) * line
     spare = spread + 4 * line
     scratch[nothing : spare + 2 * line] = 0.0
-    s = source[SUMS] + b * source[SUM_GAP]
-    if source[NORMED]:
-        sums[s : s + 2 * S] = 0.0
-    part = f[PARTIAL] + b * 9 * S
-    arena[part : part + 9 * S] = 0.0
-    turned = f[PACKED] + 9 * S
+    s = source[SUMS] + b * source[SUM_GAP] + m0
+    sums[s : s + Q] = 0.0
+    sums[s + S : s + S + Q] = 0.0
+    part = f[PARTIAL] + b * 9 * S + m0
+    for tap in range(9):
+        arena[part + tap * S : part + tap * S + Q] = 0.0
+    c = target[COEFFICIENTS] + m0
     ready, written = 0, 0
     for k in range(h):
         r = sv * k - top
         while ready < min(r + 3, H):
-            _source_row(arena, f, source, b, ready, bounds, tables, numbers, scratch, seen, ready % (depth + 1) * line,
-                        left, spare)  # fmt: skip
+            _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
+                        seen + ready % depth * line + left * Q, spare)  # fmt: skip
             ready += 1
-        # gradient row k, its columns sh apart
-        d = spread + k % 4 * line + across * S
-        _norm_gradient(arena, target[GRADIENT] + (b * h + k) * w * target[GRADIENT_STRIDE], target[GRADIENT_STRIDE],
-                       arena, target[AT] + (b * h + k) * w * S, S, w, numbers, target[COEFFICIENTS], scratch, d,
-                       sh * S)  # fmt: skip
+        d, pixel = spread + k % 4 * line + across * Q, (b * h + k) * w
+        _norm_gradient(arena, target[GRADIENT] + pixel * target[GRADIENT_STRIDE] + m0, target[GRADIENT_STRIDE], arena,
+                       target[AT] + pixel * S + m0, S, Q, w, numbers, c, S, scratch, d, sh * Q)  # fmt: skip
         for i in range(3):
             if 0 <= r + i < H:
-                row = seen + (r + i) % (depth + 1) * line
-                for m in range(0, S, V):
-                    # the columns of the source begin `left` pixels into its row, those of the gradient at `across`
-                    _depthwise_weight(scratch, row, d, S, m, sh * S, w, arena, part + 3 * i * S)
-        # rows of dx that no later gradient row adds to
+                near = target[GRADIENT] + (pixel + w) * target[GRADIENT_STRIDE] + m0
+                gap = target[GRADIENT_STRIDE]
+                if i == 1:
+                    near, gap = target[AT] + (pixel + w) * S + m0, S
+                elif i == 2:
+                    near, gap = source[AT] + (b * H + ready) * W * S + m0, S
+                _columns_weight(scratch, seen + (r + i) % depth * line, d, Q, sh * Q, arena, part + 3 * i * S, S, w,
+                                arena, near, gap)  # fmt: skip
+        # rows of dx that no later row of the gradient adds to
         end = H if k + 1 == h else min(H, sv * (k + 1) - top)
         while written < end:
-            _gradient_row(f, b, written, k, source, bounds, tables, packed, turned, arena, numbers, sums, s, scratch,
-                          nothing, seen + written % (depth + 1) * line, spread, line, spare)  # fmt: skip
+            _gradient_row(f, b, written, k, m0, Q, source, bounds, tables, packed, arena, numbers, sums, s, scratch,
+                          nothing, seen + written % depth * line, spread, line, spare)  # fmt: skip
             written += 1
 
 
 @jit
-def _gradient_row(f: Array, b: int, r: int, k: int, source: Array, bounds: Array, tables: Array, packed: Array,
-                  turned: int, arena: Array, numbers: Array, sums: Array, s: int, scratch: Array, nothing: int,
+def _gradient_row(f: Array, b: int, r: int, k: int, m0: int, Q: int, source: Array, bounds: Array, tables: Array,
+                  packed: Array, arena: Array, numbers: Array, sums: Array, s: int, scratch: Array, nothing: int,
                   seen: int, spread: int, line: int, spare: int) -> None:  # fmt: skip
     """Row r of image b of dz[source], when the rows of the gradient up to k are in their ring."""
     S, W, C, sv = source[STRIDE], source[COLUMNS_], source[CHANNELS], f[STRIDE_V]
-    row = (b * source[HEIGHT] + r) * W * S
-    raw, back = source[AT] + row, source[GRADIENT] + row
+    row = (b * source[HEIGHT] + r) * W * S + m0
+    raw, back, turned = source[AT] + row, source[GRADIENT] + row, f[PACKED] + 9 * S + m0
+    c = source[COEFFICIENTS] + m0
     last = r + f[TOP]
     r0 = nothing if last < 2 or (last - 2) % sv or (last - 2) // sv > k else spread + (last - 2) // sv % 4 * line
     r1 = nothing if last < 1 or (last - 1) % sv or (last - 1) // sv > k else spread + (last - 1) // sv % 4 * line
     r2 = nothing if last < 0 or last % sv or last // sv > k else spread + last // sv % 4 * line
-    shuffled = f[SHUFFLE] >= 0
-    for m in range(0, S, lanes(arena)):
-        if shuffled:
-            _columns(scratch, r0, r1, r2, S, packed, turned, m, scratch, spare, S, W, S)
-        else:
-            _columns(scratch, r0, r1, r2, S, packed, turned, m, arena, back, S, W, S)
-    a = seen + f[LEFT] * S
-    if shuffled:
-        _permute(scratch, spare, arena, back, S, C, W, tables, f[SHUFFLE] + C)
-        _activate(arena, raw, S, W, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, spare, S)
-        a = spare
-    _mask_and_sum(arena, back, scratch, a, S, arena, raw, S, W, numbers, source[COEFFICIENTS], bounds[0], bounds[1],
-                  sums, s, scratch, 0)  # fmt: skip
+    a = seen + f[LEFT] * Q
+    ahead = raw if source[STREAMS] else back + W * S
+    _columns(scratch, r0, r1, r2, Q, Q, packed, turned, S, scratch, spare, Q, W, arena, ahead, S)
+    d = spare
+    if f[SHUFFLE] >= 0:
+        _permute(scratch, spare, scratch, spare + line, S, C, W, tables, f[SHUFFLE] + C)
+        _activate(arena, raw, S, Q, W, numbers, c, S, bounds[0], bounds[1], scratch, spare, Q)
+        d, a = spare + line, spare
+    _mask_and_sum(scratch, d, Q, scratch, a, Q, arena, raw, S, back, Q, W, source[STREAMS] != 0, numbers, c, S,
+                  bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
 
 
 # -- pooling, and ShuffleNet's joins -----------------------------------------------------------------------------------
@@ -486,9 +547,11 @@ def _mask_image(f: Array, b: int, source: Array, bounds: Array, arena: Array, nu
     sums[s : s + 2 * S] = 0.0
     for r in range(source[HEIGHT]):
         row = (b * source[HEIGHT] + r) * W * S
-        _activate(arena, source[AT] + row, S, W, numbers, source[COEFFICIENTS], bounds[0], bounds[1], scratch, 2 * S, S)
-        _mask_and_sum(arena, source[GRADIENT] + row, scratch, 2 * S, S, arena, source[AT] + row, S, W, numbers,
-                      source[COEFFICIENTS], bounds[0], bounds[1], sums, s, scratch, 0)  # fmt: skip
+        _activate(arena, source[AT] + row, S, S, W, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], scratch,
+                  2 * S, S)  # fmt: skip
+        back = source[GRADIENT] + row
+        _mask_and_sum(arena, back, S, scratch, 2 * S, S, arena, source[AT] + row, S, back, S, W, False, numbers,
+                      source[COEFFICIENTS], S, bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
 
 
 @jit
@@ -631,10 +694,11 @@ def _pack(f: Array, task: int, tables: Array, params: Array, packed: Array, noth
                 packed[f[PACKED] + tap * S + m] = w[tap * K + m]
                 packed[f[PACKED] + (17 - tap) * S + m] = w[tap * K + m]
         return
-    if task == 0:
-        pack(w, N * G, 1, N, K, N, G, nothing, packed, f[PACKED])
+    g, W = task // 2, lanes(packed)
+    if task % 2 == 0:
+        pack(w[g * N :], N * G, 1, 0, K, N, 1, nothing, packed, f[PACKED] + g * _panel_values(K, N, W))
     else:
-        pack(w, 1, N * G, N, N, K, G, nothing, packed, f[TURNED])
+        pack(w[g * N :], 1, N * G, 0, N, K, 1, nothing, packed, f[TURNED] + g * _panel_values(N, K, W))
 
 
 @jit
@@ -642,16 +706,19 @@ def _finish(f: Array, task: int, target: Array, bounds: Array, params: Array, bu
             sums: Array) -> None:  # fmt: skip
     """Mean and variance of the batch, for 64 channels; the running ones move."""
     S, c, n = target[STRIDE], target[COEFFICIENTS], f[WIDTH]
-    momentum = bounds[3]
-    for m in range(task * 64, min((task + 1) * 64, target[CHANNELS])):
-        total, squares, within = 0.0, 0.0, 0.0
-        for row in range(f[COUNTED]):
-            s = target[SUMS] + row * target[SUM_GAP] + m
-            total += sums[s]
-            squares += sums[s + S]
-            within += sums[s + 2 * S]
-        mean = total / n
-        variance = max((within + squares - total * mean) / n, 0.0)
+    momentum, first = bounds[3], task * 64
+    channels = min(64, target[CHANNELS] - first)
+    totals = np.zeros((3, 64))
+    for row in range(f[COUNTED]):
+        for kind in range(3):
+            s = target[SUMS] + row * target[SUM_GAP] + kind * S + first
+            part, into = sums[s : s + channels], totals[kind]
+            for m in range(channels):
+                into[m] += part[m]
+    for e in range(channels):
+        m = first + e
+        mean = totals[0, e] / n
+        variance = max((totals[2, e] + totals[1, e] - totals[0, e] * mean) / n, 0.0)
         inverse = 1 / np.sqrt(variance + bounds[2])
         gamma, beta = params[target[GAMMA] + m], params[target[GAMMA] + target[CHANNELS] + m]
         numbers[c + SCALE * S + m] = gamma * inverse
@@ -669,14 +736,19 @@ def _finish_back(f: Array, task: int, target: Array, params: Array, grads: Array
                  sums: Array) -> None:  # fmt: skip
     """Gradients of gamma and beta, and what the gradient by the convolution's output is made of."""
     S, c, n = target[STRIDE], target[COEFFICIENTS], f[WIDTH]
-    for m in range(task * 64, min((task + 1) * 64, target[CHANNELS])):
-        total, moment = 0.0, 0.0
-        for row in range(f[COUNTED]):
-            s = target[SUMS] + row * target[SUM_GAP] + m
-            total += sums[s]
-            moment += sums[s + S]
+    first = task * 64
+    channels = min(64, target[CHANNELS] - first)
+    totals = np.zeros((2, 64))
+    for row in range(f[COUNTED]):
+        for kind in range(2):
+            s = target[SUMS] + row * target[SUM_GAP] + kind * S + first
+            part, into = sums[s : s + channels], totals[kind]
+            for m in range(channels):
+                into[m] += part[m]
+    for e in range(channels):
+        m, total = first + e, totals[0, e]
         inverse = np.float64(numbers[c + INVERSE * S + m])
-        dgamma = moment * inverse
+        dgamma = totals[1, e] * inverse
         grads[target[GAMMA] + m] = dgamma
         grads[target[GAMMA] + target[CHANNELS] + m] = total
         by_gradient = params[target[GAMMA] + m] * inverse
@@ -709,14 +781,20 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
         scratches: Array) -> None:  # fmt: skip
     """Run the phases first..last (last excluded) together with all threads that were given the same counters.
 
-    The last counter gives each thread a row of `scratches` of its own.
+    A phase that may go alongside the one before it does not wait for its end. The last counter gives each thread a row
+    of `scratches` of its own.
     """
     mine = take(counts, len(phases))
     if mine >= len(scratches):
         return
     scratch, nothing = scratches[mine], arena[:0]
+    complete_before = first
     for phase in range(first, last):
         f = phases[phase]
+        if not f[ALONGSIDE]:
+            while complete_before < phase:
+                wait(counts, complete_before, phases[complete_before, TASKS])
+                complete_before += 1
         source, target = maps[f[SOURCE]], maps[f[TARGET]]
         of_source, of_target = bounds[f[SOURCE]], bounds[f[TARGET]]
         kind = f[KIND]
@@ -755,4 +833,6 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
                 if kind == MAX_POOL_BACK:
                     _mask_image(f, task, source, of_source, arena, numbers, sums, scratch)
             complete(counts, phase)
-        wait(counts, phase, f[TASKS])
+    while complete_before < last:
+        wait(counts, complete_before, phases[complete_before, TASKS])
+        complete_before += 1

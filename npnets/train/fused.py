@@ -5,7 +5,8 @@ array stands in one arena, which phases follow each other, and the tables that s
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -34,9 +35,15 @@ from npnets.ops import linear, linear_backward
 
 # Values in a task's blocks: they should stay in a second-level cache of 512 KB or more. Pixels of a block: sums of 6
 # and 5 rows.
-FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**17
-LEAST_PIXELS, MOST_PIXELS = 48, 240
+FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**18
+LEAST_PIXELS, MOST_PIXELS = 30, 240
 FORWARD_TASKS = 32
+
+# What is larger is written past the caches: it would be gone from them before it is read.
+CACHED_BYTES = 2**24
+
+# Tasks of a depthwise convolution, where there are channels enough.
+LEAST_TASKS = 8
 
 # Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
 KEPT_PROGRAMS = 2
@@ -117,6 +124,7 @@ class _Layout:
             self.gradients[slot] = max(self.gradients[slot], values)
             self.gradient_of.append((made.row, slot, 0))
         row[k.SUM_GAP] = 3 * stride
+        row[k.STREAMS] = values * self.dtype.itemsize > CACHED_BYTES
         for name, value in fields.items():
             row[getattr(k, name)] = value
         self.maps.append(row)
@@ -174,10 +182,14 @@ class _Product(NamedTuple):
 
 
 def _split(pixels: int, values: int, most: int, tasks: int) -> _Product:
-    block = min(MOST_PIXELS, max(LEAST_PIXELS, most // values // 6 * 6), max(1, pixels))
-    blocks = -(-pixels // block)
-    each = max(1, -(-blocks // tasks))
-    return _Product(block, each, max(1, -(-blocks // each)))
+    """Cut pixels into even tasks, a power of two that threads can share, and these into blocks of `most` values."""
+    largest = min(MOST_PIXELS, max(LEAST_PIXELS, most // values))
+    while tasks > 1 and pixels < tasks * LEAST_PIXELS:
+        tasks //= 2
+    each = -(-pixels // tasks)
+    blocks = -(-each // largest)
+    block = -(-each // blocks)
+    return _Product(block, blocks, -(-pixels // (block * blocks)))
 
 
 class Program:
@@ -199,7 +211,12 @@ class Program:
         pools = o.phase(k.MEAN_POOL, batch, last, last, WEIGHT=self.features[0])
         unpools = o.phase(k.MEAN_POOL_BACK, batch, last, last, WEIGHT=self.features[0])
         o.forward.append(pools)
+        packs = [row for row in o.forward if row[k.KIND] == k.PACK]
+        o.forward = packs + [row for row in o.forward if row[k.KIND] != k.PACK]
         backward = [unpools, *(row for rows in reversed(o.backward) for row in rows)]
+        for before, after in pairwise(backward):
+            if before[k.KIND] == k.REDUCE and after[k.KIND] == k.FINISH_BACK:
+                after[k.ALONGSIDE] = 1
         self.middle = len(o.forward)
         self.phases = np.array(o.forward + backward)
         partial = o.take("arena", o.partial)
@@ -249,7 +266,8 @@ class Program:
     def _run(self, x: Array, first: int, last: int) -> None:
         threads = get_threads()
         if len(self.scratches) < threads:
-            self.scratches = np.zeros((threads, -(-self.scratch // 16) * 16), self.arena.dtype)
+            values = -(-self.scratch // 64) * 64
+            self.scratches = _aligned(threads * values, self.arena.dtype).reshape(threads, values)
         team(k.run, self.work, counters(len(self.phases) + 1), self.phases, first, last, self.maps, self.bounds,
              self.tables, x.reshape(-1), self.flat.params, self.flat.grads, self.flat.buffers, self.packed, self.arena,
              self.numbers, self.sums, self.scratches)  # fmt: skip
@@ -303,7 +321,7 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     }  # fmt: skip
     finish, finish_back = o.finishes(out, ahead.tasks, 0)
     o.forward += [
-        o.phase(k.PACK, 1, images, out, **fields),
+        o.phase(k.PACK, 1, images, out, ALONGSIDE=1, **fields),
         o.phase(k.STEM, ahead.tasks, images, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
                 SOURCE_ROWS=o.steps(ahead.block, depth), TARGET_ROWS=o.steps(ahead.block, out.stride), **fields),
         finish,
@@ -317,7 +335,7 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * depth * N)
     panels = packed_size(back.block, N, 1, o.dtype)
-    o.scratch = max(o.scratch, 2 * stride + ahead.block * depth, 2 * images.stride + back.block * (depth + stride) + panels + 128)
+    o.scratch = max(o.scratch, (2 + ahead.block) * stride + ahead.block * depth, 2 * images.stride + back.block * (depth + stride) + panels + 128)
     return out
 
 
@@ -337,21 +355,26 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
         "PACKED": o.take("packed", 18 * S), "STRIDE_V": sv, "STRIDE_H": sh, "TOP": top, "LEFT": left,
         "SHUFFLE": -1 if shuffle is None else _order(o, source.channels, shuffle),
     }  # fmt: skip
+    # a task has all channels of an image, for memory is read best in whole rows; but a few images are split
+    parts = 1 if shuffle is not None else max(1, LEAST_TASKS // max(1, o.batch))
+    channels = whole_vectors(-(-S // parts), o.dtype)
+    tasks = o.batch * -(-S // channels)
     finish, finish_back = o.finishes(out, o.batch, 0)
     _counted(o, source, o.batch)
     o.forward += [
-        o.phase(k.PACK, 1, source, out, BLOCK=S, **fields),
-        o.phase(k.DEPTHWISE, o.batch, source, out, **fields),
+        o.phase(k.PACK, 1, source, out, BLOCK=S, ALONGSIDE=1, **fields),
+        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, **fields),
         finish,
     ]
     o.backward.append([
         finish_back,
-        o.phase(k.DEPTHWISE_BACK, o.batch, source, out, **fields),
+        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, **fields),
         o.reduce(fields["WEIGHT"], o.batch, 9, source.channels, S, out),
     ])  # fmt: skip
     o.partial = max(o.partial, o.batch * 9 * S)
-    line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * S
-    o.scratch = max(o.scratch, 2 * S + (4 + 3 + sv + 4 + 2) * line)
+    line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * channels
+    made = (k.STATISTICS_PIXELS + place.out[1]) * channels
+    o.scratch = max(o.scratch, 2 * channels + 5 * line + made, 2 * channels + (1 + 3 + sv + 4 + 3) * line)
     return out
 
 
@@ -379,7 +402,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     finish, finish_back = o.finishes(out, ahead.tasks, 0)
     _counted(o, source, back.tasks)
     o.forward += [
-        o.phase(k.PACK, 2, source, out, **fields),
+        o.phase(k.PACK, 2 * groups, source, out, ALONGSIDE=1, **fields),
         o.phase(k.PRODUCT, ahead.tasks, source, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
                 SOURCE_ROWS=o.steps(ahead.block, S), TARGET_ROWS=o.steps(ahead.block, T), **fields),
         finish,
@@ -393,8 +416,8 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * weight.size)
     panels = packed_size(back.block, N, groups, o.dtype)
-    o.scratch = max(o.scratch, 2 * T + ahead.block * S + 64,
-                    2 * S + back.block * (S + lanes + T) + 4 * lanes + panels + 64)  # fmt: skip
+    o.scratch = max(o.scratch, 2 * T + ahead.block * (S + T) + 64,
+                    2 * S + back.block * (2 * S + lanes + T) + 4 * lanes + panels + 64)  # fmt: skip
     return out
 
 

@@ -79,6 +79,33 @@ def where_inside(x: Any, low: Any, high: Any, value: Any) -> Any:
 
 
 @jit
+def largest(x: Any, y: Any) -> Any:
+    """Return the larger of the two; a NaN in either stays."""
+    return x if (x > y) | (x != x) else y
+
+
+@jit
+def weigh_tile(R: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int, b: Array,
+               b0: int, out: Array, out_rows: Array, n0: int, vectors: int, low: float, high: float) -> None:  # fmt: skip
+    """Weigh and add the taps of R rows, each channel for itself, from the tables' row p on.
+
+    ::
+
+        out[out_rows[q] + n0 + m] = clamp(b[m, 0] + sum_k a[rows[q] + a0 + taps[t0 + k] + m] b[m, k + 1], low, high)
+
+    for all m < vectors lanes, where q = min(p + r, last) and b[m, k] stands at b0 + (m // lanes (K + 1) + k) lanes +
+    m % lanes. Whole vectors are read and written.
+    """
+    for r in range(R):
+        q = min(p + r, last)
+        for m in range(vectors):
+            total = b[b0 + m * (K + 1)]
+            for k in range(K):
+                total += a[rows[q] + a0 + taps[t0 + k] + m] * b[b0 + m * (K + 1) + k + 1]
+            out[out_rows[q] + n0 + m] = clamp(total, out.dtype.type(low), out.dtype.type(high))
+
+
+@jit
 def multiply_tile(R: int, C: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int,
                   b: Array, b0: int, added: Array, added_rows: Array, adds: bool, out: Array, out_rows: Array, n0: int,
                   columns: int, low: float, high: float) -> None:  # fmt: skip

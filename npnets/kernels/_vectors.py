@@ -183,6 +183,71 @@ def where_inside(typing: Any, x: Any, low: Any, high: Any, value: Any) -> Typed:
 
 
 @intrinsic
+def largest(typing: Any, x: Any, y: Any) -> Typed:
+    def emit(e: _Emit, one: Any, other: Any) -> Any:
+        above, nan = e.builder.fcmp_ordered(">", one, other), e.builder.fcmp_unordered("uno", one, one)
+        return e.builder.select(e.builder.or_(above, nan), one, other)
+
+    return _typed(x(x, y), x.dtype, emit)
+
+
+@intrinsic
+def weigh_tile(typing: Any, R: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any, K: Any, b: Any,
+               b0: Any, out: Any, out_rows: Any, n0: Any, vectors: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip
+    if not isinstance(R, types.IntegerLiteral):
+        return None  # Numba then asks again, with the literal
+    r_all, index = range(R.literal_value), types.int64
+
+    def emit(e: _Emit, _r: Any, a_: Any, rows_: Any, p_: Any, last_: Any, a0_: Any, taps_: Any, t0_: Any, K_: Any,
+             b_: Any, b0_: Any, out_: Any, out_rows_: Any, n0_: Any, vectors_: Any, low_: Any, high_: Any) -> None:  # fmt: skip
+        builder, zero, one = e.builder, ir.Constant(INT64, 0), ir.Constant(INT64, 1)
+        q = [_least(builder, builder.add(p_, ir.Constant(INT64, r)), last_) for r in r_all]
+        row = [e.place(a, a_, e.entry(rows, rows_, q[r]), a0_) for r in r_all]
+        there = [e.place(out, out_, e.entry(out_rows, out_rows_, q[r]), n0_) for r in r_all]
+        low_, high_, panel = e.splat(low_), e.splat(high_), e.place(b, b_, b0_)
+        step = builder.mul(builder.add(K_, one), ir.Constant(INT64, e.lanes))
+
+        # for m: one vector of channels
+        above, outer, loop = builder.block, builder.append_basic_block("m"), builder.append_basic_block("k")
+        after, end = builder.append_basic_block("sums"), builder.append_basic_block("end")
+        builder.branch(outer)
+        builder.position_at_end(outer)
+        m = _phi(builder, [(zero, above)])
+        weights = builder.gep(panel, [builder.mul(m, step)])
+        shift = builder.mul(m, ir.Constant(INT64, e.lanes))
+        start = e.load(weights)
+        builder.branch(loop)
+
+        # for k: one tap
+        builder.position_at_end(loop)
+        k = _phi(builder, [(zero, outer)])
+        carried = [_phi(builder, [(start, outer)]) for _ in r_all]
+        tap = builder.add(shift, e.entry(taps, taps_, builder.add(t0_, k)))
+        next_k = builder.add(k, one)
+        weight = e.load(builder.gep(weights, [builder.mul(next_k, ir.Constant(INT64, e.lanes))]))
+        sums = [e.fma(weight, e.load(builder.gep(row[r], [tap])), carried[r]) for r in r_all]
+        for r in r_all:
+            carried[r].add_incoming(sums[r], loop)
+        k.add_incoming(next_k, loop)
+        builder.cbranch(builder.icmp_signed("<", next_k, K_), loop, after)
+
+        builder.position_at_end(after)
+        for r in r_all:
+            e.store(e.clamp(sums[r], low_, high_), builder.gep(there[r], [shift]))
+        next_m = builder.add(m, one)
+        m.add_incoming(next_m, after)
+        builder.cbranch(builder.icmp_signed("<", next_m, vectors_), outer, end)
+        builder.position_at_end(end)
+
+    return _typed(
+        types.void(R, a, rows, index, index, index, taps, index, index, b, index, out, out_rows, index, index, a.dtype,
+                   a.dtype),
+        a.dtype,
+        emit,
+    )  # fmt: skip
+
+
+@intrinsic
 def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any,
                   K: Any, b: Any, b0: Any, added: Any, added_rows: Any, adds: Any, out: Any, out_rows: Any, n0: Any,
                   columns: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip

@@ -39,6 +39,7 @@ if FORM == "plain":
         clamp,
         fma,
         lanes,
+        largest,
         load,
         load_part,
         multiply,
@@ -47,6 +48,7 @@ if FORM == "plain":
         store,
         store_part,
         subtract,
+        weigh_tile,
         where_inside,
     )
 else:
@@ -55,6 +57,7 @@ else:
         clamp,
         fma,
         lanes,
+        largest,
         load,
         load_part,
         multiply,
@@ -63,6 +66,7 @@ else:
         store,
         store_part,
         subtract,
+        weigh_tile,
         where_inside,
     )
 
@@ -75,6 +79,7 @@ __all__ = [
     "clamp",
     "fma",
     "lanes",
+    "largest",
     "load",
     "load_part",
     "multiply",
@@ -83,5 +88,6 @@ __all__ = [
     "store",
     "store_part",
     "subtract",
+    "weigh_tile",
     "where_inside",
 ]

@@ -122,6 +122,10 @@ class Network(Sequential):
 
     def forward(self, x: Array) -> Array:
         """Return the logits: what calling the network does."""
+        return super().forward(self.checked(x))
+
+    def checked(self, x: Array) -> Array:
+        """Return images as kernels take them, or raise what calling the network raises for them."""
         if isinstance(x, np.ndarray) and x.ndim == 4 and x.shape[3] != self.in_channels == x.shape[1]:
             raise ValueError(
                 f"`x` must be (B, H, W, {self.in_channels}), and its shape {x.shape} looks like (B, C, H, W): "
@@ -135,7 +139,7 @@ class Network(Sequential):
                 f"`x` is {x.dtype} and the network {self.dtype}: use x.astype({str(self.dtype)!r}), "
                 f"or build the network with dtype={str(x.dtype)!r}"
             )
-        return super().forward(x)
+        return x
 
     def train(self) -> Self:
         """Let batch norm use the statistics of each batch, and move its running ones; return the network."""

@@ -83,6 +83,13 @@ class _Emit:
         pointer = self.builder.bitcast(address, self.vector.as_pointer())
         self._call("llvm.masked.store", ir.VoidType(), value, pointer, ir.Constant(INT32, self.bytes), mask)
 
+    def prefetch(self, address: Any, *, write: bool) -> None:
+        """Ask for the cache line at an address, which may be none of ours."""
+        kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        hints = [ir.Constant(INT32, number) for number in (int(write), 3, 1)]
+        self.builder.call(function, [address, *hints])
+
     def clamp(self, x: Any, low: Any, high: Any) -> Any:
         """All comparisons with a NaN fail, so that it stays."""
         x = self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)
@@ -282,6 +289,12 @@ def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: 
             for c in c_all:
                 sums[r][c] = _phi(builder, [(start[c], before), (more[r][c], adding)])
 
+        # the lines that will be written come from far while the sums are computed
+        goals = [e.place(out, out_, e.entry(out_rows, out_rows_, q[r]), n0_) for r in r_all]
+        for r in r_all:
+            for c in c_all:
+                e.prefetch(e.further(goals[r], c), write=True)
+
         # for k: one row of the panel, one value of each row of a
         above, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("sums")
         builder.branch(loop)
@@ -303,13 +316,12 @@ def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: 
         builder.position_at_end(after)
         low_, high_ = e.splat(low_), e.splat(high_)
         for r in r_all:
-            there = e.place(out, out_, e.entry(out_rows, out_rows_, q[r]), n0_)
             for c in c_all:
                 value = e.clamp(sums[r][c], low_, high_)
                 if whole[c]:
-                    e.store(value, e.further(there, c))
+                    e.store(value, e.further(goals[r], c))
                 else:
-                    e.store_masked(value, e.further(there, c), rest)
+                    e.store_masked(value, e.further(goals[r], c), rest)
 
     return _typed(
         types.void(R, C, a, rows, index, index, index, taps, index, index, b, index, added, added_rows, types.boolean,

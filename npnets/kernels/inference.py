@@ -6,7 +6,7 @@
 from npnets._check import Array
 from npnets._jit import jit
 from npnets.kernels.product import INFINITY, multiply
-from npnets.kernels.simd import add, clamp, lanes, largest, load, splat, store, store_part, weigh_tile
+from npnets.kernels.simd import add, clamp, lanes, largest, load, load_part, splat, store, store_part, weigh_tile
 from npnets.kernels.simd import multiply as times
 from npnets.kernels.team import complete, take, wait
 
@@ -31,22 +31,33 @@ CALL = 5
 
 
 @jit
+def _copy_run(x: Array, here: int, work: Array, there: int, count: int) -> None:
+    W = lanes(work)
+    whole = count - count % W
+    for e in range(0, whole, W):
+        store(work, there + e, load(x, here + e))
+    if whole < count:
+        store_part(work, there + whole, load_part(x, here + whole, count - whole), count - whole)
+
+
+@jit
 def _copy(x: Array, x0: int, C: int, work: Array, at: int, rows: Array, W: int, first: int, last: int) -> None:
     """Copy the image's pixels first..last into its bordered buffer, row by row."""
     p = first
     while p < last:
         end = min(last, (p // W + 1) * W)
-        there = at + rows[p - first]
-        here = x0 + p * C
-        for e in range((end - p) * C):
-            work[there + e] = x[here + e]
+        _copy_run(x, x0 + p * C, work, at + rows[p - first], (end - p) * C)
         p = end
 
 
 @jit
 def _fill(work: Array, start: int, stop: int, value: float) -> None:
-    for e in range(start, stop):
-        work[e] = value
+    W, filler = lanes(work), splat(work, value)
+    whole = stop - (stop - start) % W
+    for e in range(start, whole, W):
+        store(work, e, filler)
+    if whole < stop:
+        store_part(work, whole, filler, stop - whole)
 
 
 @jit

@@ -85,6 +85,11 @@ def largest(x: Any, y: Any) -> Any:
 
 
 @jit
+def prefetch(a: Array, i: int) -> None:
+    """Ask for the cache line of a[i], which may stand outside of a."""
+
+
+@jit
 def weigh_tile(R: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int, b: Array,
                b0: int, out: Array, out_rows: Array, n0: int, vectors: int, low: float, high: float) -> None:  # fmt: skip
     """Weigh and add the taps of R rows, each channel for itself, from the tables' row p on.

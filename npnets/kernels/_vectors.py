@@ -199,6 +199,13 @@ def largest(typing: Any, x: Any, y: Any) -> Typed:
 
 
 @intrinsic
+def prefetch(typing: Any, a: Any, i: Any) -> Typed:
+    return _typed(
+        types.void(a, types.int64), a.dtype, lambda e, array, index: e.prefetch(e.place(a, array, index), write=False)
+    )
+
+
+@intrinsic
 def weigh_tile(typing: Any, R: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any, K: Any, b: Any,
                b0: Any, out: Any, out_rows: Any, n0: Any, vectors: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip
     if not isinstance(R, types.IntegerLiteral):

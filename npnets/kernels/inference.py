@@ -6,7 +6,7 @@
 from npnets._check import Array
 from npnets._jit import jit
 from npnets.kernels.product import INFINITY, multiply
-from npnets.kernels.simd import add, clamp, lanes, largest, load, load_part, splat, store, store_part, weigh_tile
+from npnets.kernels.simd import add, clamp, lanes, largest, load, load_part, prefetch, splat, store, store_part, weigh_tile
 from npnets.kernels.simd import multiply as times
 from npnets.kernels.team import complete, take, wait
 
@@ -18,8 +18,8 @@ SHARED, IMAGE, SCRATCH = range(3)
 
 # Fields of a step.
 (KIND, A_SPACE, A_AT, A_STEP, ROWS, ROWS_MOVE, TAPS, TERMS, CALLS, COUNT, WEIGHTS, OUT_SPACE, OUT_AT, OUT_STEP, OUT_ROWS,
- OUT_MOVES, OUT_IMAGE, ADDED_ROWS, BOUNDS, LEAKS) = range(20)  # fmt: skip
-STEP = 20
+ OUT_MOVES, OUT_IMAGE, ADDED_ROWS, BOUNDS, LEAKS, A_WIDTH, A_SLIDE, SOON, SOONS) = range(24)  # fmt: skip
+STEP = 24
 
 # Fields of a phase.
 FIRST, LAST, PIXELS, BLOCKS, PARTS, SERIAL_BLOCKS = range(6)
@@ -41,16 +41,6 @@ def _copy_run(x: Array, here: int, work: Array, there: int, count: int) -> None:
 
 
 @jit
-def _copy(x: Array, x0: int, C: int, work: Array, at: int, rows: Array, W: int, first: int, last: int) -> None:
-    """Copy the image's pixels first..last into its bordered buffer, row by row."""
-    p = first
-    while p < last:
-        end = min(last, (p // W + 1) * W)
-        _copy_run(x, x0 + p * C, work, at + rows[p - first], (end - p) * C)
-        p = end
-
-
-@jit
 def _fill(work: Array, start: int, stop: int, value: float) -> None:
     W, filler = lanes(work), splat(work, value)
     whole = stop - (stop - start) % W
@@ -58,6 +48,22 @@ def _fill(work: Array, start: int, stop: int, value: float) -> None:
         store(work, e, filler)
     if whole < stop:
         store_part(work, whole, filler, stop - whole)
+
+
+@jit
+def _copy(x: Array, x0: int, H: int, row: int, work: Array, at: int, lead: int, wide: int, r0: int, r1: int) -> None:
+    """Copy the image's rows r0..r1, some of which may lie outside, with zeros around them.
+
+    `row` values each, `wide` apart, from the place `at` on, which follows `lead` zeros.
+    """
+    _fill(work, at - lead, at, 0.0)
+    for r in range(r0, r1):
+        here = 0
+        if 0 <= r < H:
+            _copy_run(x, x0 + r * row, work, at, row)
+            here = row
+        _fill(work, at + here, at + wide, 0.0)
+        at += wide
 
 
 @jit
@@ -90,6 +96,17 @@ def _weigh(work: Array, at: int, rows: Array, count: int, taps: Array, t0: int, 
         else:
             weigh_tile(5, work, rows, p, count - 1, at, taps, t0, K, b, b0, work, out_rows, out_at, vectors, low, high)
             p += 5
+
+
+@jit
+def _ask(work: Array, at: int, tables: Array, rows: int, count: int, taps: int, K: int, vectors: int) -> None:
+    """Ask for what the next block will read first, while the product keeps this thread busy."""
+    W = lanes(work)
+    for p in range(rows, rows + count):
+        for k in range(taps, taps + K):
+            here = at + tables[p] + tables[k]
+            for m in range(0, vectors * W, W):
+                prefetch(work, here + m)
 
 
 @jit
@@ -131,7 +148,7 @@ def _step(steps: Array, s: int, tables: Array, params: Array, x: Array, work: Ar
           part: int, parts: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
     """Do one step for the pixels p0..p1."""
     kind, count = steps[s + KIND], p1 - p0
-    at = steps[s + A_AT] + p0 * steps[s + A_STEP]
+    at = steps[s + A_AT] + p0 * steps[s + A_STEP] - p0 // steps[s + A_WIDTH] * steps[s + A_SLIDE]
     if steps[s + A_SPACE] == IMAGE:
         at += image_at
     elif steps[s + A_SPACE] == SCRATCH:
@@ -163,6 +180,8 @@ def _step(steps: Array, s: int, tables: Array, params: Array, x: Array, work: Ar
         _weigh(work, at, rows, count, tables, t0, K, params, steps[s + WEIGHTS], out_at, out_rows, vectors, low, high)
         if leaks:
             _leak(work, out_at, out_rows, count, vectors * lanes(work), slope)
+        _ask(work, at, tables, steps[s + ROWS] + p1, min(count, pixels - p1), steps[s + SOON], steps[s + SOONS],
+             vectors)  # fmt: skip
     elif part > 0:
         return  # what follows is done once
     elif kind == MAXIMUM or kind == AVERAGE:
@@ -174,7 +193,10 @@ def _step(steps: Array, s: int, tables: Array, params: Array, x: Array, work: Ar
     elif kind == MEAN:
         _mean(work, at, rows, K, out_at, p0, p1, slope)
     elif kind == COPY:
-        _copy(x, image * pixels * steps[s + COUNT], steps[s + COUNT], work, out_at, out_rows, K, p0, p1)
+        row, width, stride, H = steps[s + COUNT], steps[s + A_WIDTH], steps[s + A_STEP], steps[s + CALLS]
+        r0 = p0 // width * stride - steps[s + ROWS]
+        r1 = (p1 - 1) // width * stride - steps[s + ROWS] + K
+        _copy(x, image * H * row, H, row, work, out_at, steps[s + OUT_ROWS], t0, r0, r1)
     else:
         if p0 == 0:
             _fill(work, out_at - steps[s + ROWS], out_at, low)

@@ -145,7 +145,7 @@ class _Layout:
     def _phases(self) -> list[list[int]]:
         """Return the operations of each phase: those that can follow each other on the same pixels."""
         phases: list[list[int]] = []
-        made: dict[int, int] = {0: 0}  # in which phase, the copy of the image being phase 0
+        made: dict[int, int] = {0: -1}  # in which phase
         for number, op in enumerate(self.operations):
             final = op.kind == kind.MEAN or op.source in self._means()
             sources = [op.source] if op.added is None else [op.source, op.added]
@@ -169,9 +169,9 @@ class _Layout:
 
     def _plan(self) -> tuple[int, dict[int, int]]:
         """Return the size of an image's buffers, and where each value has its first pixel."""
-        first: dict[int, int] = {0: 0}
-        last: dict[int, int] = {0: 0}
-        local = self._scratch() | self._means() | {self.operations[-1].target}
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        local = {0} | self._scratch() | self._means() | {self.operations[-1].target}
         for phase, numbers in enumerate(self.phases, 1):
             for op in (self.operations[number] for number in numbers):
                 first.setdefault(op.target, phase)
@@ -200,12 +200,8 @@ class _Layout:
     def result(self) -> Layout:
         steps: list[Array] = []
         phases: list[list[int]] = []
-        names = ["copy"]
+        names: list[str] = []
         self.scratch = 0
-        place = self.places[0]
-        first = [self._copy(place), *self._border(0)]
-        steps += first
-        phases.append([0, len(steps), place.sides[0] * place.sides[1], *self._blocks(place.sides, 3, 1)])
         for numbers in self.phases:
             begin = len(steps)
             ops = [self.operations[number] for number in numbers]
@@ -213,6 +209,8 @@ class _Layout:
             deepest = max(self._terms(op) for op in ops)
             products = [op for op in ops if op.kind == kind.PRODUCT]
             blocks, parts, serial = self._blocks(pixels, deepest, min([len(op.calls) for op in products], default=1))
+            if ops[0].source == 0:
+                blocks = serial = -(-pixels[0] // max(1, round(224 / pixels[1])))
             if ops[0].kind == kind.MEAN:
                 vectors = -(-self.channels[ops[0].source] // self.lanes)
                 blocks = serial = max(1, vectors // 8)
@@ -223,6 +221,8 @@ class _Layout:
             largest = max(-(-area // blocks), -(-area // serial))
             done: set[int] = set()
             for number, op in zip(numbers, ops, strict=True):
+                if op.source == 0:
+                    steps.append(self._copy(op, self.windows[number], largest))
                 steps.append(self._step(op, self.windows[number], largest))
                 if op.target in self.at and op.target not in done:
                     done.add(op.target)
@@ -250,11 +250,16 @@ class _Layout:
     def _terms(self, op: Operation) -> int:
         return op.size[0] * op.size[1] * op.order.shape[1] if op.kind == kind.PRODUCT else 1
 
-    def _copy(self, place: Place) -> list[int]:
-        step = self._blank(kind.COPY)
-        step[kind.COUNT], step[kind.TERMS] = self.channels[0], place.sides[1]
-        step[kind.OUT_SPACE], step[kind.OUT_AT] = kind.IMAGE, self.at[0]
-        step[kind.OUT_ROWS], step[kind.OUT_MOVES] = self.tables.keep(place.pixels()), 1
+    def _copy(self, op: Operation, window: Window, block: int) -> list[int]:
+        """Return the step that copies the rows of the image that a block needs to the thread's scratch."""
+        step, place, stride = self._blank(kind.COPY), self.places[0], window.stride[0]
+        lead, top = place.border.left * place.pitch, window.before[0]
+        rows = (min(-(-block // window.out[1]) + 1, window.out[0]) - 1) * stride + op.size[0]
+        step[kind.OUT_SPACE], step[kind.OUT_AT], step[kind.OUT_ROWS] = kind.SCRATCH, lead, lead
+        step[kind.COUNT], step[kind.CALLS] = place.sides[1] * place.pitch, place.sides[0]
+        step[kind.ROWS], step[kind.TERMS], step[kind.TAPS] = top, op.size[0], place.row
+        step[kind.A_WIDTH], step[kind.A_STEP] = window.out[1], stride
+        self.scratch = max(self.scratch, _lines(lead + rows * place.row + 64))
         return step
 
     def _border(self, value: int) -> list[list[int]]:
@@ -277,7 +282,7 @@ class _Layout:
 
     def _blank(self, number: int) -> list[int]:
         step = [0] * kind.STEP
-        step[kind.KIND], step[kind.ADDED_ROWS] = number, -1
+        step[kind.KIND], step[kind.ADDED_ROWS], step[kind.A_WIDTH] = number, -1, 1
         return step
 
     def _step(self, op: Operation, window: Window, block: int) -> list[int]:
@@ -303,6 +308,8 @@ class _Layout:
             step[kind.COUNT] = op.channels
             step[kind.WEIGHTS] = op.weights
             if op.kind == kind.DEPTHWISE:
+                new = taps.reshape(op.size)[-window.stride[0] :, -window.stride[1] :]
+                step[kind.SOON], step[kind.SOONS] = self.tables.keep(new), new.size
                 step[kind.COUNT] = -(-op.channels // self.lanes)
             if op.kind == kind.AVERAGE:
                 step[kind.WEIGHTS] = self._extra(1 / self._counts(op, window))
@@ -313,6 +320,11 @@ class _Layout:
         if op.source in self._scratch():
             step[kind.A_SPACE], step[kind.A_AT] = kind.SCRATCH, 0
             step[kind.ROWS] = self.tables.keep(np.arange(place.sides[0] * place.sides[1]) * place.pitch)
+        elif op.source == 0:
+            self._windows(step, place, window)
+            step[kind.A_SPACE], step[kind.A_WIDTH] = kind.SCRATCH, window.out[1]
+            step[kind.A_AT] = place.border.left * place.pitch + window.before[0] * place.row
+            step[kind.A_SLIDE] = window.stride[0] * place.row
         elif op.source in self._means():
             step[kind.A_SPACE], step[kind.A_STEP] = kind.SHARED, place.pitch
             step[kind.ROWS] = self.tables.keep(np.arange(END_IMAGES) * place.pitch)
@@ -321,9 +333,13 @@ class _Layout:
             step[kind.ROWS] = self.tables.keep(place.pixels())
         else:
             step[kind.A_SPACE], step[kind.A_AT] = kind.IMAGE, self.at[op.source]
-            rows = (np.arange(window.out[0]) * window.stride[0] - window.before[0]) * place.row
-            columns = (np.arange(window.out[1]) * window.stride[1] - window.before[1]) * place.pitch
-            step[kind.ROWS], step[kind.ROWS_MOVE] = self.tables.keep(rows[:, None] + columns), 1
+            self._windows(step, place, window)
+
+    def _windows(self, step: list[int], place: Place, window: Window) -> None:
+        """Set the table of the windows' first pixels."""
+        rows = (np.arange(window.out[0]) * window.stride[0] - window.before[0]) * place.row
+        columns = (np.arange(window.out[1]) * window.stride[1] - window.before[1]) * place.pitch
+        step[kind.ROWS], step[kind.ROWS_MOVE] = self.tables.keep(rows[:, None] + columns), 1
 
     def _target(self, step: list[int], op: Operation, block: int) -> None:
         place = self.places[op.target]

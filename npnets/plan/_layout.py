@@ -126,11 +126,12 @@ class _Layout:
                 reach = [(n - 1) * s + k - p - side for n, s, k, p, side in zip(
                     window.out, window.stride, op.size, window.before, (H, W), strict=True)]  # fmt: skip
                 border = Border(*map(max, border, (*window.before, *(max(0, r) for r in reach))))
-        return Place((H, W), self._pitch(self.channels[value]), border)
+        return Place((H, W), self._pitch(value), border)
 
-    def _pitch(self, channels: int) -> int:
+    def _pitch(self, value: int) -> int:
         """Return how far apart pixels lie: whole vectors, and no power of two, which would meet in one set of a cache."""
-        if channels < self.lanes:
+        channels = self.channels[value]
+        if channels < self.lanes and value not in self._scratch():
             return channels
         pitch = -(-channels // self.lanes) * self.lanes
         return pitch + 64 // self.dtype.itemsize if pitch * self.dtype.itemsize % 1024 == 0 else pitch
@@ -233,7 +234,7 @@ class _Layout:
         end = self.operations[-1]
         return Layout(
             np.array(steps, np.int64).ravel(), np.array(phases, np.int64).ravel(), self.tables.all(), params,
-            tuple(names), self.image, self.scratch, self._pitch(self.channels[end.source]), self.channels[end.target],
+            tuple(names), self.image, self.scratch, self._pitch(end.source), self.channels[end.target],
         )  # fmt: skip
 
     def _blocks(self, pixels: Ints, terms: int, calls: int) -> tuple[int, int, int]:

@@ -111,6 +111,28 @@ def weigh_tile(R: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: 
 
 
 @jit
+def weigh_row(T: int, S: int, a: Array, a0: int, row: int, pixel: int, KH: int, b: Array, b0: int, out: Array, n0: int,
+              pitch: int, vectors: int, low: float, high: float) -> None:  # fmt: skip
+    """Weigh and add KH x 3 taps for T neighbours in a row of the output, each channel for itself, with the stride S.
+
+    ::
+
+        out[n0 + t pitch + m] = clamp(b[m, 0] + sum_{i, j} a[a0 + i row + (S t + j) pixel + m] b[m, 1 + 3 i + j], low, high)
+
+    for all m < vectors lanes, with b as in `weigh_tile`, and the sums in the same order. Whole vectors are read and
+    written.
+    """
+    for m in range(vectors):
+        mine = b0 + m * (3 * KH + 1)
+        for t in range(T):
+            total = b[mine]
+            for i in range(KH):
+                for j in range(3):
+                    total += a[a0 + i * row + (S * t + j) * pixel + m] * b[mine + 1 + 3 * i + j]
+            out[n0 + t * pitch + m] = clamp(total, out.dtype.type(low), out.dtype.type(high))
+
+
+@jit
 def multiply_tile(R: int, C: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int,
                   b: Array, b0: int, added: Array, added_rows: Array, adds: bool, out: Array, out_rows: Array, n0: int,
                   columns: int, low: float, high: float) -> None:  # fmt: skip

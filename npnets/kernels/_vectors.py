@@ -262,6 +262,67 @@ def weigh_tile(typing: Any, R: Any, a: Any, rows: Any, p: Any, last: Any, a0: An
 
 
 @intrinsic
+def weigh_row(typing: Any, T: Any, S: Any, a: Any, a0: Any, row: Any, pixel: Any, KH: Any, b: Any, b0: Any, out: Any,
+              n0: Any, pitch: Any, vectors: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip
+    if not (isinstance(T, types.IntegerLiteral) and isinstance(S, types.IntegerLiteral)):
+        return None  # Numba then asks again, with the literals
+    t_all, stride, index = range(T.literal_value), S.literal_value, types.int64
+
+    def emit(e: _Emit, _t: Any, _s: Any, a_: Any, a0_: Any, row_: Any, pixel_: Any, KH_: Any, b_: Any, b0_: Any,
+             out_: Any, n0_: Any, pitch_: Any, vectors_: Any, low_: Any, high_: Any) -> None:  # fmt: skip
+        builder, one, lanes = e.builder, ir.Constant(INT64, 1), ir.Constant(INT64, e.lanes)
+        low_, high_ = e.splat(low_), e.splat(high_)
+        source, target, panel = e.place(a, a_, a0_), e.place(out, out_, n0_), e.place(b, b_, b0_)
+        panel_step = builder.mul(builder.add(builder.mul(KH_, ir.Constant(INT64, 3)), one), lanes)
+
+        # for m: one vector of channels
+        above, outer, loop = builder.block, builder.append_basic_block("m"), builder.append_basic_block("i")
+        after, end = builder.append_basic_block("sums"), builder.append_basic_block("end")
+        builder.branch(outer)
+        builder.position_at_end(outer)
+        m = _phi(builder, [(ir.Constant(INT64, 0), above)])
+        shift = builder.mul(m, lanes)
+        top, weights = builder.gep(source, [shift]), builder.gep(panel, [builder.mul(m, panel_step)])
+        start, first = e.load(weights), e.further(weights, 1)
+        builder.branch(loop)
+
+        # for i: one row of the kernel, whose three columns stay in registers, over one row of pixels
+        builder.position_at_end(loop)
+        i = _phi(builder, [(ir.Constant(INT64, 0), outer)])
+        sums = [_phi(builder, [(start, outer)]) for _ in t_all]
+        carried, line = list(sums), builder.gep(top, [builder.mul(i, row_)])
+        mine = builder.gep(first, [builder.mul(i, ir.Constant(INT64, 3 * e.lanes))])
+        weight = [e.load(e.further(mine, j)) for j in range(3)]
+        for c in range((len(t_all) - 1) * stride + 3):
+            value = e.load(line)
+            line = builder.gep(line, [pixel_])
+            for t in t_all:
+                if 0 <= c - t * stride < 3:
+                    sums[t] = e.fma(weight[c - t * stride], value, sums[t])
+        next_i = builder.add(i, one)
+        for t in t_all:
+            carried[t].add_incoming(sums[t], loop)
+        i.add_incoming(next_i, loop)
+        builder.cbranch(builder.icmp_signed("<", next_i, KH_), loop, after)
+
+        builder.position_at_end(after)
+        there = builder.gep(target, [shift])
+        for t in t_all:
+            e.store(e.clamp(sums[t], low_, high_), there)
+            there = builder.gep(there, [pitch_])
+        next_m = builder.add(m, one)
+        m.add_incoming(next_m, after)
+        builder.cbranch(builder.icmp_signed("<", next_m, vectors_), outer, end)
+        builder.position_at_end(end)
+
+    return _typed(
+        types.void(T, S, a, index, index, index, index, b, index, out, index, index, index, a.dtype, a.dtype),
+        a.dtype,
+        emit,
+    )
+
+
+@intrinsic
 def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any,
                   K: Any, b: Any, b0: Any, added: Any, added_rows: Any, adds: Any, out: Any, out_rows: Any, n0: Any,
                   columns: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip

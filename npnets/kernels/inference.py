@@ -6,7 +6,7 @@
 from npnets._check import Array
 from npnets._jit import jit
 from npnets.kernels.product import INFINITY, multiply
-from npnets.kernels.simd import add, clamp, lanes, largest, load, load_part, prefetch, splat, store, store_part, weigh_tile
+from npnets.kernels.simd import add, clamp, lanes, largest, load, load_part, prefetch, splat, store, store_part, weigh_row, weigh_tile
 from npnets.kernels.simd import multiply as times
 from npnets.kernels.team import complete, take, wait
 
@@ -18,8 +18,8 @@ SHARED, IMAGE, SCRATCH = range(3)
 
 # Fields of a step.
 (KIND, A_SPACE, A_AT, A_STEP, ROWS, ROWS_MOVE, TAPS, TERMS, CALLS, COUNT, WEIGHTS, OUT_SPACE, OUT_AT, OUT_STEP, OUT_ROWS,
- OUT_MOVES, OUT_IMAGE, ADDED_ROWS, BOUNDS, LEAKS, A_WIDTH, A_SLIDE, SOON, SOONS) = range(24)  # fmt: skip
-STEP = 24
+ OUT_MOVES, OUT_IMAGE, ADDED_ROWS, BOUNDS, LEAKS, A_WIDTH, A_SLIDE, SOON, SOONS, A_ROW, A_PIXEL, STRIDE, OUT_PITCH) = range(28)  # fmt: skip
+STEP = 28
 
 # Fields of a phase.
 FIRST, LAST, PIXELS, BLOCKS, PARTS, SERIAL_BLOCKS = range(6)
@@ -96,6 +96,34 @@ def _weigh(work: Array, at: int, rows: Array, count: int, taps: Array, t0: int, 
         else:
             weigh_tile(5, work, rows, p, count - 1, at, taps, t0, K, b, b0, work, out_rows, out_at, vectors, low, high)
             p += 5
+
+
+@jit
+def _weigh_rows(work: Array, at: int, rows: Array, p0: int, count: int, width: int, stride: int, row: int, pixel: int,
+                KH: int, b: Array, b0: int, out_at: int, out_rows: Array, pitch: int, vectors: int, low: float,
+                high: float) -> None:  # fmt: skip
+    """Depthwise convolution by kernels with three columns, seven or four pixels of a row at a time.
+
+    The last ones of a row may reach beyond its end: the values there are overwritten by the next row's.
+    """
+    p = 0
+    while p < count:
+        end = min(count, (p0 + p) // width * width + width - p0)
+        while p < end:
+            here, there = at + rows[p], out_at + out_rows[p]
+            if end - p > 4:
+                if stride == 1:
+                    weigh_row(7, 1, work, here, row, pixel, KH, b, b0, work, there, pitch, vectors, low, high)
+                else:
+                    weigh_row(7, 2, work, here, row, pixel, KH, b, b0, work, there, pitch, vectors, low, high)
+                p += 7
+            else:
+                if stride == 1:
+                    weigh_row(4, 1, work, here, row, pixel, KH, b, b0, work, there, pitch, vectors, low, high)
+                else:
+                    weigh_row(4, 2, work, here, row, pixel, KH, b, b0, work, there, pitch, vectors, low, high)
+                p += 4
+        p = end
 
 
 @jit
@@ -177,7 +205,13 @@ def _step(steps: Array, s: int, tables: Array, params: Array, x: Array, work: Ar
                 _leak(work, n0, out_rows, count, N, slope)
     elif kind == DEPTHWISE:
         vectors = steps[s + COUNT]
-        _weigh(work, at, rows, count, tables, t0, K, params, steps[s + WEIGHTS], out_at, out_rows, vectors, low, high)
+        if steps[s + STRIDE] > 0:
+            _weigh_rows(work, at, rows, p0, count, steps[s + A_WIDTH], steps[s + STRIDE], steps[s + A_ROW],
+                        steps[s + A_PIXEL], K // 3, params, steps[s + WEIGHTS], out_at, out_rows, steps[s + OUT_PITCH],
+                        vectors, low, high)  # fmt: skip
+        else:
+            _weigh(work, at, rows, count, tables, t0, K, params, steps[s + WEIGHTS], out_at, out_rows, vectors, low,
+                   high)  # fmt: skip
         if leaks:
             _leak(work, out_at, out_rows, count, vectors * lanes(work), slope)
         _ask(work, at, tables, steps[s + ROWS] + p1, min(count, pixels - p1), steps[s + SOON], steps[s + SOONS],

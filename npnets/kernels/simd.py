@@ -49,6 +49,7 @@ if FORM == "plain":
         store,
         store_part,
         subtract,
+        weigh_row,
         weigh_tile,
         where_inside,
     )
@@ -68,6 +69,7 @@ else:
         store,
         store_part,
         subtract,
+        weigh_row,
         weigh_tile,
         where_inside,
     )
@@ -91,6 +93,7 @@ __all__ = [
     "store",
     "store_part",
     "subtract",
+    "weigh_row",
     "weigh_tile",
     "where_inside",
 ]

@@ -309,6 +309,10 @@ class _Layout:
             step[kind.COUNT] = op.channels
             step[kind.WEIGHTS] = op.weights
             if op.kind == kind.DEPTHWISE:
+                if op.size[1] == 3 and window.stride[1] in (1, 2):
+                    step[kind.STRIDE], step[kind.A_WIDTH] = window.stride[1], window.out[1]
+                    step[kind.A_ROW], step[kind.A_PIXEL] = place.row, place.pitch
+                    step[kind.OUT_PITCH] = self.places[op.target].pitch
                 new = taps.reshape(op.size)[-window.stride[0] :, -window.stride[1] :]
                 step[kind.SOON], step[kind.SOONS] = self.tables.keep(new), new.size
                 step[kind.COUNT] = -(-op.channels // self.lanes)
@@ -353,7 +357,7 @@ class _Layout:
         elif op.target in self._scratch():
             step[kind.OUT_SPACE] = kind.SCRATCH
             step[kind.OUT_ROWS] = self.tables.keep(np.arange(place.sides[0] * place.sides[1]) * place.pitch)
-            self.scratch = max(self.scratch, _lines(block * place.pitch + self.lanes))
+            self.scratch = max(self.scratch, _lines((block + 6) * place.pitch + self.lanes))
         else:
             step[kind.OUT_SPACE], step[kind.OUT_AT] = kind.IMAGE, self.at[op.target] + op.at
             step[kind.OUT_ROWS], step[kind.OUT_MOVES] = self.tables.keep(place.pixels()), 1

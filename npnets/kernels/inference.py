@@ -1,43 +1,59 @@
-"""A whole network in one call: an interpreter of phases, each a run of steps on the same pixels.
+"""A whole network in one call.
 
-(opening text to come)
+TEXT
 """
 
 from npnets._check import Array
 from npnets._jit import jit
 from npnets.kernels.product import INFINITY, multiply
-from npnets.kernels.simd import add, clamp, lanes, largest, load, load_part, prefetch, splat, store, store_part, weigh_row, weigh_tile
+from npnets.kernels.simd import (
+    add,
+    clamp,
+    lanes,
+    largest,
+    load,
+    load_part,
+    prefetch,
+    splat,
+    store,
+    store_part,
+    weigh_row,
+    weigh_tile,
+)
 from npnets.kernels.simd import multiply as times
 from npnets.kernels.team import complete, take, wait
 
 # Kinds of steps.
 COPY, BORDER, PRODUCT, DEPTHWISE, MAXIMUM, AVERAGE, MEAN = range(7)
 
-# Where a step's values are: what the images share, the image's own buffers, the thread's scratch.
+# Where values are: in what the images share, in the image's own buffers, in the thread's scratch.
 SHARED, IMAGE, SCRATCH = range(3)
 
-# Fields of a step.
-(KIND, A_SPACE, A_AT, A_STEP, ROWS, ROWS_MOVE, TAPS, TERMS, CALLS, COUNT, WEIGHTS, OUT_SPACE, OUT_AT, OUT_STEP, OUT_ROWS,
- OUT_MOVES, OUT_IMAGE, ADDED_ROWS, BOUNDS, LEAKS, A_WIDTH, A_SLIDE, SOON, SOONS, A_ROW, A_PIXEL, STRIDE, OUT_PITCH) = range(28)  # fmt: skip
-STEP = 28
+# Fields of a step. Those of all kinds: where it reads and writes, per pixel by a table that begins with the image's
+# first pixel (MOVES) or with the block's (then pixels of the block before are STEP apart).
+(KIND, A_SPACE, A_AT, A_STEP, A_ROWS, A_MOVES, OUT_SPACE, OUT_AT, OUT_STEP, OUT_ROWS, OUT_MOVES, OUT_IMAGE, TAPS, TERMS,
+ COUNT, WEIGHTS, VALUES, LEAKS) = range(18)  # fmt: skip
+# Products: the table of calls, and the pixels of what is added, or -1.
+CALLS, ADDED_ROWS = 18, 19
+# What reads windows row by row: pixels in a row, how far apart the windows of two rows are in the scratch, 0 elsewhere.
+WIDTH, SLIDE = 20, 21
+# Depthwise: the stride, or 0 where `weigh_tile` does it; how far the next row and pixel are, and the next output; which
+# taps of the next block to ask for, and how many of them.
+STRIDE, ROW, PIXEL, PITCH, SOON, SOONS = range(22, 28)
+# The copy of the image's rows, and borders.
+HEIGHT, TOP, LEAD, TAIL = range(28, 32)
+STEP = 32
 
 # Fields of a phase.
-FIRST, LAST, PIXELS, BLOCKS, PARTS, SERIAL_BLOCKS = range(6)
+FIRST, LAST, PIXELS, BLOCKS, PARTS, BLOCKS_ALONE = range(6)
 PHASE = 6
 
 # Fields of a call of `product.multiply`.
-CALL_A, CALL_TAPS, CALL_WEIGHTS, CALL_COLUMNS, CALL_OUT = range(5)
+CALL_SOURCE, CALL_TAPS, CALL_WEIGHTS, CALL_COLUMNS, CALL_TARGET = range(5)
 CALL = 5
 
-
-@jit
-def _copy_run(x: Array, here: int, work: Array, there: int, count: int) -> None:
-    W = lanes(work)
-    whole = count - count % W
-    for e in range(0, whole, W):
-        store(work, there + e, load(x, here + e))
-    if whole < count:
-        store_part(work, there + whole, load_part(x, here + whole, count - whole), count - whole)
+# The classifier takes so many images at a time.
+END_IMAGES = 48
 
 
 @jit
@@ -51,24 +67,39 @@ def _fill(work: Array, start: int, stop: int, value: float) -> None:
 
 
 @jit
-def _copy(x: Array, x0: int, H: int, row: int, work: Array, at: int, lead: int, wide: int, r0: int, r1: int) -> None:
+def _copy(x: Array, x0: int, height: int, row: int, work: Array, at: int, lead: int, wide: int, r0: int, r1: int) -> None:
     """Copy the image's rows r0..r1, some of which may lie outside, with zeros around them.
 
     `row` values each, `wide` apart, from the place `at` on, which follows `lead` zeros.
     """
+    W = lanes(work)
     _fill(work, at - lead, at, 0.0)
     for r in range(r0, r1):
-        here = 0
-        if 0 <= r < H:
-            _copy_run(x, x0 + r * row, work, at, row)
-            here = row
-        _fill(work, at + here, at + wide, 0.0)
+        inside = row if 0 <= r < height else 0
+        here, whole = x0 + r * row, inside - inside % W
+        for e in range(0, whole, W):
+            store(work, at + e, load(x, here + e))
+        if whole < inside:
+            store_part(work, at + whole, load_part(x, here + whole, inside - whole), inside - whole)
+        _fill(work, at + inside, at + wide, 0.0)
         at += wide
 
 
 @jit
+def _border(work: Array, at: int, lead: int, row: int, wide: int, tail: int, rows: int, r0: int, r1: int,
+            value: float) -> None:  # fmt: skip
+    """Fill what stands around the rows r0..r1 of an image, of `row` values each and `wide` apart."""
+    if r0 == 0:
+        _fill(work, at - lead, at, value)
+    for r in range(r0, r1):
+        _fill(work, at + r * wide + row, at + (r + 1) * wide, value)
+    if r1 == rows:
+        _fill(work, at + rows * wide, at + rows * wide + tail, value)
+
+
+@jit
 def _leak(work: Array, at: int, rows: Array, count: int, channels: int, slope: float) -> None:
-    """Apply leaky ReLU where a product was written."""
+    """Apply leaky ReLU to what was just written."""
     W, zero = lanes(work), splat(work, 0.0)
     least, most, a = splat(work, -INFINITY), splat(work, INFINITY), splat(work, slope)
     for p in range(count):
@@ -85,7 +116,7 @@ def _leak(work: Array, at: int, rows: Array, count: int, channels: int, slope: f
 @jit
 def _weigh(work: Array, at: int, rows: Array, count: int, taps: Array, t0: int, K: int, b: Array, b0: int, out_at: int,
            out_rows: Array, vectors: int, low: float, high: float) -> None:  # fmt: skip
-    """Depthwise convolution of `count` pixels, in sixes and fives as in `product.multiply`."""
+    """Depthwise convolution of `count` pixels by any kernel, in sixes and fives as in `product.multiply`."""
     tiles = (count + 5) // 6
     fives = max(0, 6 * tiles - count)
     p = 0
@@ -100,8 +131,7 @@ def _weigh(work: Array, at: int, rows: Array, count: int, taps: Array, t0: int, 
 
 @jit
 def _weigh_rows(work: Array, at: int, rows: Array, p0: int, count: int, width: int, stride: int, row: int, pixel: int,
-                KH: int, b: Array, b0: int, out_at: int, out_rows: Array, pitch: int, vectors: int, low: float,
-                high: float) -> None:  # fmt: skip
+                KH: int, b: Array, b0: int, out_at: int, pitch: int, vectors: int, low: float, high: float) -> None:  # fmt: skip
     """Depthwise convolution by kernels with three columns, seven or four pixels of a row at a time.
 
     The last ones of a row may reach beyond its end: the values there are overwritten by the next row's.
@@ -110,7 +140,7 @@ def _weigh_rows(work: Array, at: int, rows: Array, p0: int, count: int, width: i
     while p < count:
         end = min(count, (p0 + p) // width * width + width - p0)
         while p < end:
-            here, there = at + rows[p], out_at + out_rows[p]
+            here, there = at + rows[p], out_at + p * pitch
             if end - p > 4:
                 if stride == 1:
                     weigh_row(7, 1, work, here, row, pixel, KH, b, b0, work, there, pitch, vectors, low, high)
@@ -128,7 +158,7 @@ def _weigh_rows(work: Array, at: int, rows: Array, p0: int, count: int, width: i
 
 @jit
 def _ask(work: Array, at: int, tables: Array, rows: int, count: int, taps: int, K: int, vectors: int) -> None:
-    """Ask for what the next block will read first, while the product keeps this thread busy."""
+    """Ask for what the next block will read first, so that it comes while the product keeps this thread busy."""
     W = lanes(work)
     for p in range(rows, rows + count):
         for k in range(taps, taps + K):
@@ -172,132 +202,117 @@ def _mean(work: Array, at: int, rows: Array, count: int, out_at: int, first: int
 
 
 @jit
-def _step(steps: Array, s: int, tables: Array, params: Array, x: Array, work: Array, p0: int, p1: int, pixels: int,
-          part: int, parts: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
-    """Do one step for the pixels p0..p1."""
-    kind, count = steps[s + KIND], p1 - p0
-    at = steps[s + A_AT] + p0 * steps[s + A_STEP] - p0 // steps[s + A_WIDTH] * steps[s + A_SLIDE]
-    if steps[s + A_SPACE] == IMAGE:
-        at += image_at
-    elif steps[s + A_SPACE] == SCRATCH:
-        at += scratch_at
-    out_at = steps[s + OUT_AT] + p0 * steps[s + OUT_STEP] + image * steps[s + OUT_IMAGE]
-    if steps[s + OUT_SPACE] == IMAGE:
-        out_at += image_at
-    elif steps[s + OUT_SPACE] == SCRATCH:
-        out_at += scratch_at
-    rows = tables[steps[s + ROWS] + p0 * steps[s + ROWS_MOVE] :]
-    out_rows = tables[steps[s + OUT_ROWS] + p0 * steps[s + OUT_MOVES] :]
-    bounds = steps[s + BOUNDS]
-    low, high, slope = params[bounds], params[bounds + 1], params[bounds + 2]
-    t0, K, leaks = steps[s + TAPS], steps[s + TERMS], steps[s + LEAKS] > 0
+def _task(steps: Array, first: int, last: int, tables: Array, params: Array, values: Array, x: Array, work: Array,
+          pixels: int, p0: int, p1: int, part: int, parts: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
+    """Do the steps first..last for the pixels p0..p1: of products only a part of the columns, of others part 0 all."""
+    count = p1 - p0
+    for s in range(first * STEP, last * STEP, STEP):
+        kind, width, N = steps[s + KIND], steps[s + WIDTH], steps[s + COUNT]
+        at = steps[s + A_AT] + p0 * steps[s + A_STEP] - p0 // width * steps[s + SLIDE]
+        at += (0, image_at, scratch_at)[steps[s + A_SPACE]]
+        out_at = steps[s + OUT_AT] + p0 * steps[s + OUT_STEP] + image * steps[s + OUT_IMAGE]
+        out_at += (0, image_at, scratch_at)[steps[s + OUT_SPACE]]
+        rows = tables[steps[s + A_ROWS] + p0 * steps[s + A_MOVES] :]
+        out_rows = tables[steps[s + OUT_ROWS] + p0 * steps[s + OUT_MOVES] :]
+        v, t0, K = steps[s + VALUES], steps[s + TAPS], steps[s + TERMS]
+        low, high, leaks = values[v], values[v + 1], steps[s + LEAKS] > 0
 
-    if kind == PRODUCT:
-        adds = steps[s + ADDED_ROWS] >= 0
-        added_rows = tables[steps[s + ADDED_ROWS] + p0 :] if adds else out_rows
-        calls = steps[s + COUNT]
-        for call in range(calls * part // parts, calls * (part + 1) // parts):
-            c = steps[s + CALLS] + call * CALL
-            n0, N = out_at + tables[c + CALL_OUT], tables[c + CALL_COLUMNS]
-            multiply(work, rows, 0, count, at + tables[c + CALL_A], tables, t0 + tables[c + CALL_TAPS], K, params,
-                     tables[c + CALL_WEIGHTS], N, work, added_rows, adds, work, out_rows, n0, low, high)  # fmt: skip
+        if kind == PRODUCT:
+            adds = steps[s + ADDED_ROWS] >= 0
+            added_rows = tables[steps[s + ADDED_ROWS] + p0 :] if adds else out_rows
+            for call in range(N * part // parts, N * (part + 1) // parts):
+                c = steps[s + CALLS] + call * CALL
+                n0, columns = out_at + tables[c + CALL_TARGET], tables[c + CALL_COLUMNS]
+                multiply(work, rows, 0, count, at + tables[c + CALL_SOURCE], tables, t0 + tables[c + CALL_TAPS], K,
+                         params, tables[c + CALL_WEIGHTS], columns, work, added_rows, adds, work, out_rows, n0, low,
+                         high)  # fmt: skip
+                if leaks:
+                    _leak(work, n0, out_rows, count, columns, values[v + 2])
+        elif kind == DEPTHWISE:
+            b0 = steps[s + WEIGHTS]
+            if steps[s + STRIDE] > 0:
+                _weigh_rows(work, at, rows, p0, count, width, steps[s + STRIDE], steps[s + ROW], steps[s + PIXEL],
+                            K // 3, params, b0, out_at, steps[s + PITCH], N, low, high)  # fmt: skip
+            else:
+                _weigh(work, at, rows, count, tables, t0, K, params, b0, out_at, out_rows, N, low, high)
             if leaks:
-                _leak(work, n0, out_rows, count, N, slope)
-    elif kind == DEPTHWISE:
-        vectors = steps[s + COUNT]
-        if steps[s + STRIDE] > 0:
-            _weigh_rows(work, at, rows, p0, count, steps[s + A_WIDTH], steps[s + STRIDE], steps[s + A_ROW],
-                        steps[s + A_PIXEL], K // 3, params, steps[s + WEIGHTS], out_at, out_rows, steps[s + OUT_PITCH],
-                        vectors, low, high)  # fmt: skip
+                _leak(work, out_at, out_rows, count, N * lanes(work), values[v + 2])
+            _ask(work, at, tables, steps[s + A_ROWS] + p1, min(count, pixels - p1), steps[s + SOON], steps[s + SOONS], N)
+        elif kind == COPY:
+            r0, r1 = p0 // width * steps[s + STRIDE], (p1 - 1) // width * steps[s + STRIDE] + K
+            row, top = steps[s + ROW], steps[s + TOP]
+            _copy(x, image * steps[s + HEIGHT] * row, steps[s + HEIGHT], row, work, out_at, steps[s + LEAD],
+                  steps[s + PITCH], r0 - top, r1 - top)  # fmt: skip
+        elif part > 0:
+            continue
+        elif kind == BORDER:
+            _border(work, out_at, steps[s + LEAD], steps[s + ROW], steps[s + PITCH], steps[s + TAIL], steps[s + HEIGHT],
+                    p0 // width, p1 // width, low)  # fmt: skip
+        elif kind == MEAN:
+            _mean(work, at, rows, K, out_at, p0, p1, values[v + 2])
         else:
-            _weigh(work, at, rows, count, tables, t0, K, params, steps[s + WEIGHTS], out_at, out_rows, vectors, low,
-                   high)  # fmt: skip
-        if leaks:
-            _leak(work, out_at, out_rows, count, vectors * lanes(work), slope)
-        _ask(work, at, tables, steps[s + ROWS] + p1, min(count, pixels - p1), steps[s + SOON], steps[s + SOONS],
-             vectors)  # fmt: skip
-    elif part > 0:
-        return  # what follows is done once
-    elif kind == MAXIMUM or kind == AVERAGE:
-        channels = steps[s + COUNT]
-        _pool(kind == MAXIMUM, work, at, rows, count, tables, t0, K, params, steps[s + WEIGHTS] + p0, out_at, out_rows,
-              channels, low, high)  # fmt: skip
-        if leaks:
-            _leak(work, out_at, out_rows, count, channels, slope)
-    elif kind == MEAN:
-        _mean(work, at, rows, K, out_at, p0, p1, slope)
-    elif kind == COPY:
-        row, width, stride, H = steps[s + COUNT], steps[s + A_WIDTH], steps[s + A_STEP], steps[s + CALLS]
-        r0 = p0 // width * stride - steps[s + ROWS]
-        r1 = (p1 - 1) // width * stride - steps[s + ROWS] + K
-        _copy(x, image * H * row, H, row, work, out_at, steps[s + OUT_ROWS], t0, r0, r1)
-    else:
-        if p0 == 0:
-            _fill(work, out_at - steps[s + ROWS], out_at, low)
-        for row in range(p0 // K, p1 // K):  # whose last pixel is among these
-            end = out_at + row * steps[s + TAPS] + steps[s + COUNT]
-            _fill(work, end, out_at + (row + 1) * steps[s + TAPS], low)
-        if p1 == pixels:
-            end = out_at + pixels // K * steps[s + TAPS]
-            _fill(work, end, end + steps[s + CALLS], low)
+            _pool(kind == MAXIMUM, work, at, rows, count, tables, t0, K, values, steps[s + WEIGHTS] + p0, out_at,
+                  out_rows, N, low, high)  # fmt: skip
+            if leaks:
+                _leak(work, out_at, out_rows, count, N, values[v + 2])
 
 
 @jit
-def _task(steps: Array, phases: Array, tables: Array, params: Array, x: Array, work: Array, f: int, pixels: int,
-          blocks: int, parts: int, task: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
-    """Do one block of a phase: all its steps for these pixels, or a part of the last one's columns."""
-    block, part = task % blocks, task // blocks
-    p0, p1 = pixels * block // blocks, pixels * (block + 1) // blocks
-    for s in range(phases[f + FIRST] * STEP, phases[f + LAST] * STEP, STEP):
-        _step(steps, s, tables, params, x, work, p0, p1, pixels, part, parts, image, image_at, scratch_at)
-
-
-@jit
-def infer(steps: Array, phases: Array, tables: Array, params: Array, x: Array, work: Array, counts: Array, batch: int,
-          whole: int, first: int, last: int, end_blocks: int, spaces: Array) -> None:  # fmt: skip
-    """Do the phases first..last, the last of which is about all images at once.
-
-    The first `whole` images are done by one thread each, the others by all threads together.
-    """
-    slot, slots = take(counts, 0), spaces[0]
-    if slot >= slots:
-        return
-    final = len(phases) - PHASE
-    image_at, scratch_at = spaces[1] + slot * spaces[2], spaces[3] + slot * spaces[4]
+def _phase(steps: Array, phases: Array, tables: Array, params: Array, values: Array, x: Array, work: Array,
+           counts: Array, c: int, f: int, batch: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
+    """Do the blocks of a phase: those that nobody else has taken by the counters c, or all of them where c < 0."""
+    alone = c < 0
+    pixels, first, last = phases[f + PIXELS], phases[f + FIRST], phases[f + LAST]
+    blocks, parts = phases[f + BLOCKS], phases[f + PARTS]
+    if pixels == 0:  # the classifier's pixels are the images
+        pixels, blocks = batch, (batch + END_IMAGES - 1) // END_IMAGES
+    elif alone:
+        blocks, parts = phases[f + BLOCKS_ALONE], parts // parts
+    tasks, task = blocks * parts, 0
     while True:
-        image = take(counts, 1)
-        if image >= whole:
+        if not alone:
+            task = take(counts, c)
+        if task >= tasks:
             break
-        for f in range(first * PHASE, min(last * PHASE, final), PHASE):
-            blocks = phases[f + SERIAL_BLOCKS]
-            for task in range(blocks):
-                _task(steps, phases, tables, params, x, work, f, phases[f + PIXELS], blocks, 1, task, image, image_at,
-                      scratch_at)  # fmt: skip
-        complete(counts, 1)
+        block, part = task % blocks, task // blocks
+        p0, p1 = pixels * block // blocks, pixels * (block + 1) // blocks
+        _task(steps, first, last, tables, params, values, x, work, pixels, p0, p1, part, parts, image, image_at,
+              scratch_at)  # fmt: skip
+        if alone:
+            task += 1
+        else:
+            complete(counts, c)
+    if not alone:
+        wait(counts, c, tasks)
 
-    c, image_at = 2, spaces[1] + slots * spaces[2]
+
+@jit
+def infer(steps: Array, phases: Array, tables: Array, params: Array, values: Array, x: Array, work: Array,
+          counts: Array, spaces: Array, batch: int, whole: int, first: int, last: int) -> None:  # fmt: skip
+    """Do the phases first..last for a batch: its first `whole` images by one thread each, the others together.
+
+    The last phase of all, the classifier, is about all images at once. `spaces` holds: for how many threads there is
+    room, and where the buffers of images and the scratches begin, and how large one is, the one for images that are
+    done together being the last.
+    """
+    me, threads = take(counts, 0), spaces[0]
+    if me >= threads:
+        return
+    image_at, scratch_at = spaces[1] + me * spaces[2], spaces[3] + me * spaces[4]
+    end = len(phases) - PHASE
+    image = take(counts, 1)
+    while image < whole:
+        for f in range(first * PHASE, min(last * PHASE, end), PHASE):
+            _phase(steps, phases, tables, params, values, x, work, counts, -1, f, batch, image, image_at, scratch_at)
+        complete(counts, 1)
+        image = take(counts, 1)
+
+    c, image_at = 2, spaces[1] + threads * spaces[2]
     for image in range(whole, batch):
-        for f in range(first * PHASE, min(last * PHASE, final), PHASE):
-            blocks, parts = phases[f + BLOCKS], phases[f + PARTS]
-            tasks = blocks * parts
-            while True:
-                task = take(counts, c)
-                if task >= tasks:
-                    break
-                _task(steps, phases, tables, params, x, work, f, phases[f + PIXELS], blocks, parts, task, image,
-                      image_at, scratch_at)  # fmt: skip
-                complete(counts, c)
-            wait(counts, c, tasks)
+        for f in range(first * PHASE, min(last * PHASE, end), PHASE):
+            _phase(steps, phases, tables, params, values, x, work, counts, c, f, batch, image, image_at, scratch_at)
             c += 1
 
     wait(counts, 1, whole)
-    if last * PHASE > final:
-        parts = phases[final + PARTS]
-        tasks = end_blocks * parts
-        while True:
-            task = take(counts, c)
-            if task >= tasks:
-                break
-            _task(steps, phases, tables, params, x, work, final, batch, end_blocks, parts, task, 0, 0, scratch_at)
-            complete(counts, c)
-        wait(counts, c, tasks)
+    if last * PHASE > end:
+        _phase(steps, phases, tables, params, values, x, work, counts, c, end, batch, batch, image_at, scratch_at)

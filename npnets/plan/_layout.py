@@ -1,17 +1,23 @@
 """From operations to phases for images of one size: where each value lies, tables of pixels and taps, blocks."""
 
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from npnets import _check
 from npnets._check import Array, Ints, Window
-from npnets.kernels import inference as kind
+from npnets.kernels import inference as k
 from npnets.kernels.product import vector
 from npnets.plan._lower import Operation, Program
 
-# Images that the classifier takes at a time, and features of one image lie so many values apart.
-END_IMAGES = 48
+LINE = 16  # values: a cache line of float32, two of float64
+
+# Blocks of pixels: as many as give a scratch of so many values, but at least and at most so many pixels; rather seven
+# times seven than fewer where one thread does all; and of the image, whose rows are copied, about so many.
+SCRATCH, LEAST, MOST, ALONE, STEM = 8192, 24, 96, 48, 224
+# Where an image has fewer pixels than this, threads share the columns of a product as well.
+FEW, PARTS = 64, 4
 
 
 class Border(NamedTuple):
@@ -24,63 +30,72 @@ class Border(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a value's pixels lie, in values from the first pixel on: rows share the columns between them."""
+    """How a value lies in memory, in values from its first pixel on. Rows share the columns between them."""
 
     sides: Ints
-    pitch: int
+    pitch: int  # from pixel to pixel
     border: Border
 
     @property
     def row(self) -> int:
-        """Return how far the next row is."""
-        return (self.sides[1] + self.gap) * self.pitch
+        """From row to row."""
+        return (self.sides[1] + max(self.border.left, self.border.right)) * self.pitch
 
     @property
-    def gap(self) -> int:
-        return max(self.border.left, self.border.right)
-
-    @property
-    def head(self) -> int:
+    def lead(self) -> int:
+        """How much stands before the first pixel."""
         return self.border.top * self.row + self.border.left * self.pitch
 
     @property
     def tail(self) -> int:
-        """How many values follow the last row and its gap."""
+        """How much stands behind the last row."""
         return self.border.bottom * self.row
 
     @property
     def size(self) -> int:
-        return self.head + self.sides[0] * self.row + self.tail
+        """All of it."""
+        return self.lead + self.sides[0] * self.row + self.tail
+
+    def windows(self, window: Window) -> Array:
+        """Return where each window has its first pixel."""
+        rows = (np.arange(window.out[0]) * window.stride[0] - window.before[0]) * self.row
+        columns = (np.arange(window.out[1]) * window.stride[1] - window.before[1]) * self.pitch
+        return np.add.outer(rows, columns)
 
     def pixels(self) -> Array:
-        rows = np.arange(self.sides[0]) * self.row
-        return (rows[:, None] + np.arange(self.sides[1]) * self.pitch).ravel()
+        """Return where each pixel is."""
+        return self.windows(Window((1, 1), (0, 0), (1, 1), self.sides))
+
+    def taps(self, size: Ints) -> Array:
+        """Return how far each entry of a kernel is from the window's first pixel."""
+        return np.add.outer(np.arange(size[0]) * self.row, np.arange(size[1]) * self.pitch)
 
 
 class Layout(NamedTuple):
-    """All that `inference.infer` needs for images of one size."""
+    """What `inference.infer` needs for images of one size, and what is told about it."""
 
     steps: Array
     phases: Array
     tables: Array
-    params: Array
-    names: tuple[str, ...]  # of the phases
-    image: int  # values of the buffers of one image
-    scratch: int  # of a thread
-    features: int  # of an image's features and logits
+    values: Array
+    image: int  # how many values the buffers of one image take
+    scratch: int  # and what a thread needs beside
+    features: int  # and an image's features
     classes: int
+    operations: tuple[tuple[Operation, ...], ...]  # of each phase
+    bytes: tuple[int, ...]  # that each phase reads and writes for an image at least
 
 
 class _Tables:
-    """int64 tables, one behind the other; the same table is kept once."""
+    """Arrays, one behind the other; equal ones are kept once."""
 
-    def __init__(self) -> None:
-        self._parts: list[Array] = []
+    def __init__(self, dtype: Any, *arrays: Array) -> None:
+        self._dtype, self._parts, self._at = np.dtype(dtype), list(arrays), sum(map(len, arrays))
         self._seen: dict[bytes, int] = {}
-        self._at = 0
 
-    def keep(self, table: Array) -> int:
-        table = np.ascontiguousarray(table, np.int64).ravel()
+    def keep(self, values: Any) -> int:
+        """Return where the values begin."""
+        table = np.ascontiguousarray(values, self._dtype).ravel()
         key = table.tobytes()
         if key not in self._seen:
             self._seen[key] = self._at
@@ -99,286 +114,243 @@ def layout(program: Program, sides: Ints) -> Layout:
 
 class _Layout:
     def __init__(self, program: Program, sides: Ints) -> None:
-        self.operations, self.channels, self.params = program
-        self.dtype = self.params.dtype
-        self.lanes = vector(self.dtype)
+        self.program, self.dtype = program, program.params.dtype
+        self.operations, self.channels, self.lanes = program.operations, program.channels, vector(self.dtype)
         self.sides: dict[int, Ints] = {0: sides}
-        self.windows: list[Window] = []
+        self.windows: dict[Operation, Window] = {}
         for op in self.operations:
-            source = self.sides[op.source]
-            window = _check.window(source, op.size, **op.window)
-            self.windows.append(window)
-            self.sides[op.target] = (1, 1) if op.kind == kind.MEAN else window.out
-        self.phases = self._phases()
-        self.places = {value: self._place(value) for value in self.sides}
-        self.image, self.at = self._plan()
-        self.tables = _Tables()
-        self.extra: list[Array] = []
-        self.extra_at = len(self.params)
+            self.windows[op] = _check.window(self.sides[op.source], op.size, **op.window)
+            self.sides[op.target] = (1, 1) if op.kind == k.MEAN else self.windows[op].out
+        self.end = self.operations[-1]
+        self.scratches = {op.target for op in self.operations if op.kind == k.DEPTHWISE}
+        self.places = {value: self.place(value) for value in self.sides}
+        self.phases = self.joined()
+        self.image, self.at = self.memory()
+        self.tables, self.values = _Tables(np.int64), _Tables(self.dtype, program.values)
+        self.scratch = 0
 
-    # -- geometry ------------------------------------------------------------------------------------------------------
+    # -- geometry and memory -------------------------------------------------------------------------------------------
 
-    def _place(self, value: int) -> Place:
-        H, W = self.sides[value]
-        border = Border()
-        for op, window in zip(self.operations, self.windows, strict=True):
-            if op.source == value and op.kind != kind.MEAN:
-                reach = [(n - 1) * s + k - p - side for n, s, k, p, side in zip(
-                    window.out, window.stride, op.size, window.before, (H, W), strict=True)]  # fmt: skip
-                border = Border(*map(max, border, (*window.before, *(max(0, r) for r in reach))))
-        return Place((H, W), self._pitch(value), border)
+    def place(self, value: int) -> Place:
+        border, sides = Border(), self.sides[value]
+        for op, window in self.windows.items():
+            if op.source == value and op.kind != k.MEAN:
+                beyond = [
+                    max(0, (out - 1) * s + size - before - side)
+                    for out, s, size, before, side in zip(
+                        window.out, window.stride, op.size, window.before, sides, strict=True
+                    )
+                ]
+                border = Border(*map(max, border, (*window.before, *beyond)))
+        return Place(sides, self.pitch(value), border)
 
-    def _pitch(self, value: int) -> int:
-        """Return how far apart pixels lie: whole vectors, and no power of two, which would meet in one set of a cache."""
+    def pitch(self, value: int) -> int:
+        """Return how far apart pixels lie.
+
+        Whole vectors; and no multiple of 1024 bytes, as such pixels would meet in a few sets of the cache.
+        """
         channels = self.channels[value]
-        if channels < self.lanes and value not in self._scratch():
+        if channels < self.lanes and value not in self.scratches:
             return channels
         pitch = -(-channels // self.lanes) * self.lanes
-        return pitch + 64 // self.dtype.itemsize if pitch * self.dtype.itemsize % 1024 == 0 else pitch
+        return pitch + LINE if pitch * self.dtype.itemsize % 1024 == 0 else pitch
 
-    def fill(self, value: int) -> float:
-        """Return what stands around a value."""
-        pools = any(op.source == value and op.kind == kind.MAXIMUM for op in self.operations)
-        return -np.inf if pools else 0.0
+    def memory(self) -> tuple[int, dict[int, int]]:
+        """Return how much memory the buffers of an image take, and where in it each value has its first pixel.
+
+        A buffer may take the place of another one that no phase from its own first one on needs.
+        """
+        life: dict[int, tuple[int, int]] = {}
+        for phase, ops in enumerate(self.phases):
+            for op in ops:
+                for value in {op.source, op.target, op.added} - self.scratches - {0, None, self.end.source, self.end.target}:
+                    assert value is not None
+                    life[value] = min(life.get(value, (phase, 0))[0], phase), phase
+        taken: list[tuple[int, int, tuple[int, int]]] = []
+        at: dict[int, int] = {}
+        for value, (first, last) in sorted(life.items(), key=lambda item: (item[1][0], -self.places[item[0]].size)):
+            size, start = _lines(self.places[value].size) + 2 * LINE, 0
+            for begin, end, (other_first, other_last) in sorted(taken):
+                if other_first <= last and first <= other_last and begin < start + size and start < end:
+                    start = end
+            taken.append((start, start + size, (first, last)))
+            at[value] = start + _lines(self.places[value].lead)
+        return max(end for _, end, _ in taken), at
 
     # -- phases --------------------------------------------------------------------------------------------------------
 
-    def _phases(self) -> list[list[int]]:
-        """Return the operations of each phase: those that can follow each other on the same pixels."""
-        phases: list[list[int]] = []
-        made: dict[int, int] = {0: -1}  # in which phase
-        for number, op in enumerate(self.operations):
-            final = op.kind == kind.MEAN or op.source in self._means()
-            sources = [op.source] if op.added is None else [op.source, op.added]
-            here = len(phases)
-            joins = (
-                phases
-                and not final
-                and self.sides[op.target] == self.sides[self.operations[phases[-1][0]].target]
-                and all(made[source] < here or (source != op.added and op.local) or source == op.added for source in sources)
-            )
-            if not joins:
+    def joined(self) -> list[list[Operation]]:
+        """Return the operations of each phase: those that can follow each other on the same pixels.
+
+        What reads windows of a value, or all of it, must wait until that value is complete. The scratch has room for one
+        depthwise convolution. Where there are few pixels a phase has one product only, so that its columns can be
+        shared.
+        """
+        phases: list[list[Operation]] = []
+        made: dict[int, int] = {}
+        for op in self.operations:
+            here, sides = len(phases) - 1, self.sides[op.target]
+            alone = op.kind in (k.DEPTHWISE, k.MEAN) or op is self.end
+            waits = not op.local and made.get(op.source) == here
+            full = op.kind == k.PRODUCT and prod(sides) < FEW and phases and any(
+                other.kind == k.PRODUCT for other in phases[-1])  # fmt: skip
+            if not phases or alone or waits or full or self.sides[phases[-1][0].target] != sides:
                 phases.append([])
-            phases[-1].append(number)
-            made[op.target] = max(len(phases), made.get(op.target, 0))
+            phases[-1].append(op)
+            made[op.target] = len(phases) - 1
         return phases
 
-    def _means(self) -> set[int]:
-        return {op.target for op in self.operations if op.kind == kind.MEAN}
-
-    # -- memory --------------------------------------------------------------------------------------------------------
-
-    def _plan(self) -> tuple[int, dict[int, int]]:
-        """Return the size of an image's buffers, and where each value has its first pixel."""
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        local = {0} | self._scratch() | self._means() | {self.operations[-1].target}
-        for phase, numbers in enumerate(self.phases, 1):
-            for op in (self.operations[number] for number in numbers):
-                first.setdefault(op.target, phase)
-                for value in (op.source, op.target, *([] if op.added is None else [op.added])):
-                    last[value] = phase
-        taken: list[tuple[int, int, int, int]] = []  # start, stop, first, last
-        places: dict[int, int] = {}
-        for value in sorted(first, key=lambda value: (first[value], -self.places[value].size)):
-            if value in local:
-                continue
-            size = _lines(self.places[value].size + 16) + 64
-            start = 0
-            for other_start, stop, begins, ends in sorted(taken):
-                if begins <= last[value] and ends >= first[value] and other_start < start + size and stop > start:
-                    start = stop
-            taken.append((start, start + size, first[value], last[value]))
-            places[value] = start + _lines(self.places[value].head)
-        return max(stop for _, stop, _, _ in taken), places
-
-    def _scratch(self) -> set[int]:
-        """Values that a phase makes and only itself reads: the outputs of depthwise convolutions."""
-        return {op.target for op in self.operations if op.kind == kind.DEPTHWISE}
+    def blocks(self, ops: list[Operation]) -> list[int]:
+        """Return pixels, blocks and parts for all threads together, and blocks for one of them, of a phase."""
+        first, calls = ops[0], min([len(op.calls) for op in ops if op.kind == k.PRODUCT], default=1)
+        if first is self.end:
+            return [0, 1, calls, 1]
+        if first.kind == k.MEAN:
+            vectors = -(-self.channels[first.source] // self.lanes)
+            return [vectors, max(1, vectors // 8), 1, 1]
+        sides = self.sides[first.target]
+        pixels = prod(sides)
+        if first.source == 0:
+            rows = max(1, round(STEM / sides[1]))
+            blocks = alone = -(-sides[0] // rows)
+        else:
+            deepest = max(prod(op.size) * op.order.shape[1] for op in ops)
+            wanted = max(LEAST, min(MOST, SCRATCH // deepest))
+            blocks, alone = max(1, round(pixels / wanted)), max(1, round(pixels / max(wanted, ALONE)))
+            if blocks > 8:
+                blocks = -(-blocks // 8) * 8
+        return [pixels, blocks, min(calls, PARTS) if pixels < FEW else 1, alone]
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def result(self) -> Layout:
-        steps: list[Array] = []
-        phases: list[list[int]] = []
-        names: list[str] = []
-        self.scratch = 0
-        for numbers in self.phases:
-            begin = len(steps)
-            ops = [self.operations[number] for number in numbers]
-            pixels = self.sides[ops[0].target]
-            deepest = max(self._terms(op) for op in ops)
-            products = [op for op in ops if op.kind == kind.PRODUCT]
-            blocks, parts, serial = self._blocks(pixels, deepest, min([len(op.calls) for op in products], default=1))
-            if ops[0].source == 0:
-                blocks = serial = -(-pixels[0] // max(1, round(224 / pixels[1])))
-            if ops[0].kind == kind.MEAN:
-                vectors = -(-self.channels[ops[0].source] // self.lanes)
-                blocks = serial = max(1, vectors // 8)
-                pixels, parts = (vectors, 1), 1
-            area = pixels[0] * pixels[1]
-            if len(products) > 1:
-                parts = 1
-            largest = max(-(-area // blocks), -(-area // serial))
-            done: set[int] = set()
-            for number, op in zip(numbers, ops, strict=True):
-                if op.source == 0:
-                    steps.append(self._copy(op, self.windows[number], largest))
-                steps.append(self._step(op, self.windows[number], largest))
-                if op.target in self.at and op.target not in done:
-                    done.add(op.target)
-                    steps += self._border(op.target)
-            phases.append([begin, len(steps), area, blocks, parts, serial])
-            names.append(" + ".join(name for op in ops for name in op.names))
-        params = np.concatenate([self.params, *self.extra]) if self.extra else self.params
-        end = self.operations[-1]
+        steps: list[list[int]] = []
+        phases = []
+        for ops in self.phases:
+            begin, (pixels, blocks, parts, alone) = len(steps), self.blocks(ops)
+            most = -(-pixels // min(blocks, alone))
+            for op in ops:
+                steps += [self.copy(op, most)] if op.source == 0 else []
+                steps += [self.step(op, most)]
+            for value in sorted({op.target for op in ops}):
+                if value in self.at and self.places[value].border != Border():
+                    steps.append(self.border(value))
+            phases.append([begin, len(steps), pixels, blocks, parts, alone])
         return Layout(
-            np.array(steps, np.int64).ravel(), np.array(phases, np.int64).ravel(), self.tables.all(), params,
-            tuple(names), self.image, self.scratch, self._pitch(end.source), self.channels[end.target],
+            np.array(steps, np.int64).ravel(), np.array(phases, np.int64).ravel(), self.tables.all(),
+            self.values.all(), self.image, self.scratch, self.places[self.end.source].pitch,
+            self.channels[self.end.target], tuple(map(tuple, self.phases)), tuple(map(self.bytes, self.phases)),
         )  # fmt: skip
 
-    def _blocks(self, pixels: Ints, terms: int, calls: int) -> tuple[int, int, int]:
-        """Return blocks and parts for all threads together, and blocks for one thread."""
-        area = pixels[0] * pixels[1]
-        wanted = max(24, min(96, 8192 // terms))
-        serial = max(1, round(area / max(wanted, 48)))
-        blocks = max(1, round(area / wanted))
-        if blocks > 8:
-            blocks = -(-blocks // 8) * 8
-        parts = min(calls, 4) if area < 64 else 1
-        return blocks, parts, serial
-
-    def _terms(self, op: Operation) -> int:
-        return op.size[0] * op.size[1] * op.order.shape[1] if op.kind == kind.PRODUCT else 1
-
-    def _copy(self, op: Operation, window: Window, block: int) -> list[int]:
-        """Return the step that copies the rows of the image that a block needs to the thread's scratch."""
-        step, place, stride = self._blank(kind.COPY), self.places[0], window.stride[0]
-        lead, top = place.border.left * place.pitch, window.before[0]
-        rows = (min(-(-block // window.out[1]) + 1, window.out[0]) - 1) * stride + op.size[0]
-        step[kind.OUT_SPACE], step[kind.OUT_AT], step[kind.OUT_ROWS] = kind.SCRATCH, lead, lead
-        step[kind.COUNT], step[kind.CALLS] = place.sides[1] * place.pitch, place.sides[0]
-        step[kind.ROWS], step[kind.TERMS], step[kind.TAPS] = top, op.size[0], place.row
-        step[kind.A_WIDTH], step[kind.A_STEP] = window.out[1], stride
-        self.scratch = max(self.scratch, _lines(lead + rows * place.row + 64))
-        return step
-
-    def _border(self, value: int) -> list[list[int]]:
-        place = self.places[value]
-        if place.border == Border():
-            return []
-        step = self._blank(kind.BORDER)
-        step[kind.OUT_SPACE], step[kind.OUT_AT] = kind.IMAGE, self.at[value]
-        step[kind.ROWS], step[kind.CALLS], step[kind.TAPS] = place.head, place.tail, place.row
-        step[kind.COUNT], step[kind.TERMS] = place.sides[1] * place.pitch, place.sides[1]
-        fill = self.fill(value)
-        step[kind.BOUNDS] = self._extra(np.array([fill, fill, fill]))
-        return [step]
-
-    def _extra(self, values: Array) -> int:
-        at = self.extra_at
-        self.extra.append(values.astype(self.dtype).ravel())
-        self.extra_at += values.size
-        return at
-
-    def _blank(self, number: int) -> list[int]:
-        step = [0] * kind.STEP
-        step[kind.KIND], step[kind.ADDED_ROWS], step[kind.A_WIDTH] = number, -1, 1
-        return step
-
-    def _step(self, op: Operation, window: Window, block: int) -> list[int]:
-        step = self._blank(op.kind)
-        step[kind.BOUNDS], step[kind.LEAKS] = op.bounds, op.leaks
-        self._source(step, op, window)
-        self._target(step, op, block)
-        place = self.places[op.source]
-        if op.kind == kind.PRODUCT:
-            pixel = self._taps(op, place)
-            taps = pixel[None, :, None] + op.order[:, None, :]
-            step[kind.TAPS], step[kind.TERMS] = self.tables.keep(taps), len(pixel) * op.order.shape[1]
-            step[kind.CALLS], step[kind.COUNT] = self.tables.keep(np.array(op.calls)), len(op.calls)
+    def step(self, op: Operation, most: int) -> list[int]:
+        """Return the step of an operation, in blocks of at most so many pixels."""
+        place, window = self.places[op.source], self.windows[op]
+        fields = {k.KIND: op.kind, k.VALUES: op.values, k.LEAKS: op.leaks, k.COUNT: op.channels}
+        fields |= self.source(op, place, window) | self.target(op, most)
+        taps = place.taps(op.size)
+        if op.kind == k.PRODUCT:
+            taps = taps.reshape(-1, 1) + op.order[:, None]
+            fields[k.CALLS], fields[k.COUNT] = self.tables.keep(op.calls), len(op.calls)
+            fields[k.TERMS] = taps[0].size
             if op.added is not None:
                 rows = self.places[op.added].pixels() + self.at[op.added] - self.at[op.target] - op.at
-                step[kind.ADDED_ROWS] = self.tables.keep(rows)
-        elif op.kind == kind.MEAN:
-            step[kind.TERMS] = len(place.pixels())
-            step[kind.BOUNDS] = self._extra(np.array([0, 0, 1 / step[kind.TERMS]]))
-        else:
-            taps = self._taps(op, place)
-            step[kind.TAPS], step[kind.TERMS] = self.tables.keep(taps), len(taps)
-            step[kind.COUNT] = op.channels
-            step[kind.WEIGHTS] = op.weights
-            if op.kind == kind.DEPTHWISE:
-                if op.size[1] == 3 and window.stride[1] in (1, 2):
-                    step[kind.STRIDE], step[kind.A_WIDTH] = window.stride[1], window.out[1]
-                    step[kind.A_ROW], step[kind.A_PIXEL] = place.row, place.pitch
-                    step[kind.OUT_PITCH] = self.places[op.target].pitch
-                new = taps.reshape(op.size)[-window.stride[0] :, -window.stride[1] :]
-                step[kind.SOON], step[kind.SOONS] = self.tables.keep(new), new.size
-                step[kind.COUNT] = -(-op.channels // self.lanes)
-            if op.kind == kind.AVERAGE:
-                step[kind.WEIGHTS] = self._extra(1 / self._counts(op, window))
-        return step
+                fields[k.ADDED_ROWS] = self.tables.keep(rows)
+        elif op.kind == k.MEAN:
+            fields[k.TERMS] = prod(place.sides)
+            fields[k.VALUES] = self.values.keep([0, 0, 1 / prod(place.sides)])
+        elif op.kind == k.DEPTHWISE:
+            fields[k.COUNT], fields[k.WEIGHTS] = -(-op.channels // self.lanes), op.weights
+            if op.size[1] == 3 and window.stride[1] in (1, 2):
+                fields |= {k.STRIDE: window.stride[1], k.WIDTH: window.out[1], k.ROW: place.row, k.PIXEL: place.pitch}
+                fields[k.PITCH] = self.places[op.target].pitch
+            new = taps[-window.stride[0] :, -window.stride[1] :]
+            fields[k.SOON], fields[k.SOONS] = self.tables.keep(new), new.size
+        elif op.kind == k.AVERAGE:
+            fields[k.WEIGHTS] = self.values.keep(1 / self.counts(op))
+        return _step({k.TAPS: self.tables.keep(taps), k.TERMS: taps.size} | fields)
 
-    def _source(self, step: list[int], op: Operation, window: Window) -> None:
-        place = self.places[op.source]
-        if op.source in self._scratch():
-            step[kind.A_SPACE], step[kind.A_AT] = kind.SCRATCH, 0
-            step[kind.ROWS] = self.tables.keep(np.arange(place.sides[0] * place.sides[1]) * place.pitch)
-        elif op.source == 0:
-            self._windows(step, place, window)
-            step[kind.A_SPACE], step[kind.A_WIDTH] = kind.SCRATCH, window.out[1]
-            step[kind.A_AT] = place.border.left * place.pitch + window.before[0] * place.row
-            step[kind.A_SLIDE] = window.stride[0] * place.row
-        elif op.source in self._means():
-            step[kind.A_SPACE], step[kind.A_STEP] = kind.SHARED, place.pitch
-            step[kind.ROWS] = self.tables.keep(np.arange(END_IMAGES) * place.pitch)
-        elif op.kind == kind.MEAN:
-            step[kind.A_SPACE], step[kind.A_AT] = kind.IMAGE, self.at[op.source]
-            step[kind.ROWS] = self.tables.keep(place.pixels())
-        else:
-            step[kind.A_SPACE], step[kind.A_AT] = kind.IMAGE, self.at[op.source]
-            self._windows(step, place, window)
+    def source(self, op: Operation, place: Place, window: Window) -> dict[int, int]:
+        """Return where an operation reads."""
+        if op.source in self.scratches:
+            return {k.A_SPACE: k.SCRATCH, k.A_ROWS: self.lined(place.pitch, prod(place.sides))}
+        if op is self.end:
+            return {k.A_SPACE: k.SHARED, k.A_STEP: place.pitch, k.A_ROWS: self.lined(place.pitch, k.END_IMAGES)}
+        if op.kind == k.MEAN:
+            rows = self.tables.keep(place.pixels())
+            return {k.A_SPACE: k.IMAGE, k.A_AT: self.at[op.source], k.A_ROWS: rows}
+        rows = self.tables.keep(place.windows(window))
+        if op.source == 0:
+            at, slide = place.border.left * place.pitch + window.before[0] * place.row, window.stride[0] * place.row
+            return {k.A_SPACE: k.SCRATCH, k.A_AT: at, k.A_ROWS: rows, k.A_MOVES: 1, k.WIDTH: window.out[1], k.SLIDE: slide}
+        return {k.A_SPACE: k.IMAGE, k.A_AT: self.at[op.source], k.A_ROWS: rows, k.A_MOVES: 1}
 
-    def _windows(self, step: list[int], place: Place, window: Window) -> None:
-        """Set the table of the windows' first pixels."""
-        rows = (np.arange(window.out[0]) * window.stride[0] - window.before[0]) * place.row
-        columns = (np.arange(window.out[1]) * window.stride[1] - window.before[1]) * place.pitch
-        step[kind.ROWS], step[kind.ROWS_MOVE] = self.tables.keep(rows[:, None] + columns), 1
-
-    def _target(self, step: list[int], op: Operation, block: int) -> None:
+    def target(self, op: Operation, most: int) -> dict[int, int]:
+        """Return where an operation writes; the logits' place depends on the batch and is set for each call."""
         place = self.places[op.target]
-        if op.kind == kind.MEAN:
-            step[kind.OUT_SPACE], step[kind.OUT_IMAGE] = kind.SHARED, place.pitch
-        elif op is self.operations[-1]:
-            step[kind.OUT_SPACE], step[kind.OUT_AT] = kind.SHARED, -1  # behind the features of all images: `Plan`
-            step[kind.OUT_STEP] = op.channels
-            step[kind.OUT_ROWS] = self.tables.keep(np.arange(END_IMAGES) * op.channels)
-        elif op.target in self._scratch():
-            step[kind.OUT_SPACE] = kind.SCRATCH
-            step[kind.OUT_ROWS] = self.tables.keep(np.arange(place.sides[0] * place.sides[1]) * place.pitch)
-            self.scratch = max(self.scratch, _lines((block + 6) * place.pitch + self.lanes))
-        else:
-            step[kind.OUT_SPACE], step[kind.OUT_AT] = kind.IMAGE, self.at[op.target] + op.at
-            step[kind.OUT_ROWS], step[kind.OUT_MOVES] = self.tables.keep(place.pixels()), 1
+        if op.kind == k.MEAN:
+            return {k.OUT_SPACE: k.SHARED, k.OUT_IMAGE: place.pitch}
+        if op is self.end:
+            return {k.OUT_STEP: op.channels, k.OUT_ROWS: self.lined(op.channels, k.END_IMAGES)}
+        if op.target in self.scratches:
+            self.scratch = max(self.scratch, _lines((most + 6) * place.pitch))  # `weigh_row` may reach beyond
+            return {k.OUT_SPACE: k.SCRATCH, k.OUT_ROWS: self.lined(place.pitch, prod(place.sides))}
+        rows = self.tables.keep(place.pixels())
+        return {k.OUT_SPACE: k.IMAGE, k.OUT_AT: self.at[op.target] + op.at, k.OUT_ROWS: rows, k.OUT_MOVES: 1}
 
-    def _taps(self, op: Operation, place: Place) -> Array:
-        """Return how far each entry of the kernel is from the window's first pixel."""
-        return (np.arange(op.size[0])[:, None] * place.row + np.arange(op.size[1]) * place.pitch).ravel()
+    def lined(self, step: int, count: int) -> int:
+        return self.tables.keep(np.arange(count) * step)
 
-    def _counts(self, op: Operation, window: Window) -> Array:
+    def copy(self, op: Operation, most: int) -> list[int]:
+        """Return the step that copies the rows of the image that a block needs to the thread's scratch."""
+        place, window = self.places[0], self.windows[op]
+        lead, stride = place.border.left * place.pitch, window.stride[0]
+        rows = min(-(-most // window.out[1]), window.out[0] - 1) * stride + op.size[0]
+        self.scratch = max(self.scratch, _lines(lead + rows * place.row + LINE))
+        return _step({
+            k.KIND: k.COPY, k.OUT_SPACE: k.SCRATCH, k.OUT_AT: lead, k.LEAD: lead, k.ROW: place.sides[1] * place.pitch,
+            k.PITCH: place.row, k.HEIGHT: place.sides[0], k.TOP: window.before[0], k.TERMS: op.size[0],
+            k.STRIDE: stride, k.WIDTH: window.out[1],
+        })  # fmt: skip
+
+    def border(self, value: int) -> list[int]:
+        """Return the step that fills what stands around a value: zeros, or what is no maximum."""
+        place = self.places[value]
+        pools = any(op.source == value and op.kind == k.MAXIMUM for op in self.operations)
+        filler = -np.inf if pools else 0.0
+        return _step({
+            k.KIND: k.BORDER, k.OUT_SPACE: k.IMAGE, k.OUT_AT: self.at[value], k.LEAD: place.lead, k.TAIL: place.tail,
+            k.ROW: place.sides[1] * place.pitch, k.PITCH: place.row, k.HEIGHT: place.sides[0],
+            k.WIDTH: place.sides[1], k.VALUES: self.values.keep([filler] * 3),
+        })  # fmt: skip
+
+    def counts(self, op: Operation) -> Array:
         """Return by how much the sum of each window is divided."""
+        window = self.windows[op]
         if op.counts_padding:
-            return np.full(window.out, op.size[0] * op.size[1])
-        ends = []
-        for side, width, s, p, out in zip(
+            return np.full(window.out, prod(op.size))
+        inside = []
+        for side, size, s, before, out in zip(
             self.sides[op.source], op.size, window.stride, window.before, window.out, strict=True
         ):
-            first = np.arange(out) * s - p
-            ends.append(np.minimum(first + width, side) - np.maximum(first, 0))
-        return np.multiply.outer(*ends)
+            first = np.arange(out) * s - before
+            inside.append(np.minimum(first + size, side) - np.maximum(first, 0))
+        return np.multiply.outer(*inside)
+
+    def bytes(self, ops: list[Operation]) -> int:
+        """Return how many bytes a phase cannot avoid: what it reads that it did not make, weights, what it leaves."""
+        made = {op.target for op in ops}
+        read = {value for op in ops for value in (op.source, op.added) if value is not None} - made
+        kept = sum(self.channels[value] * prod(self.sides[value]) for value in (read | made) - self.scratches)
+        return (kept + sum(op.parameters for op in ops)) * self.dtype.itemsize
+
+
+def _step(fields: dict[int, int]) -> list[int]:
+    values = [0] * k.STEP
+    values[k.ADDED_ROWS], values[k.WIDTH] = -1, 1
+    for field, value in fields.items():
+        values[field] = int(value)
+    return values
 
 
 def _lines(values: int) -> int:
-    """Round up to whole cache lines of either dtype."""
-    return -(-values // 16) * 16
+    return -(-values // LINE) * LINE

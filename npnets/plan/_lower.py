@@ -1,14 +1,15 @@
 """From a tree of layers to a list of operations on values: batch norm folded, activation and shuffle taken in."""
 
 from collections.abc import Iterator, Mapping
-from itertools import groupby
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from npnets import _check
 from npnets._check import Array, Ints
-from npnets.kernels import inference as kind
-from npnets.kernels.product import pack, packed_size, vector
+from npnets.kernels import inference as k
+from npnets.kernels.product import INFINITY, pack, packed_size, vector
 from npnets.layers import (
     Activation,
     AveragePool,
@@ -26,14 +27,14 @@ from npnets.layers import (
 from npnets.models import Network
 from npnets.models.shufflenet_v1 import ShuffleUnit
 
-INFINITY = float("inf")
-
 # A call of `product.multiply` takes so many vectors of columns at most: calls are what threads share of a product.
 CALL_VECTORS = 16
 
+CONVOLUTIONS = Convolution, PointwiseConvolution, DepthwiseConvolution
+
 
 class Call(NamedTuple):
-    """Some columns of a product: from which channel and tap on it reads, its panels, how many, and where they go."""
+    """Some columns of a product: the first channel and tap that it reads, its panels, how many, the first it writes."""
 
     source: int
     taps: int
@@ -42,48 +43,92 @@ class Call(NamedTuple):
     target: int
 
 
-class Operation(NamedTuple):
-    """What is done to a value (an index into `Program.channels`) to make another one, or some channels of it."""
+class Operation:
+    """What makes a value, or some of its channels, of another value; values are indices into `Program.channels`.
 
-    kind: int
-    names: tuple[str, ...]
-    source: int
-    target: int
-    bounds: int  # of the activation, in the parameters: low, high, slope
-    leaks: bool
-    size: Ints = (1, 1)
-    window: Mapping[str, Any] = {"stride": 1, "padding": 0}
-    at: int = 0  # the target's first channel
-    channels: int = 0  # how many are written
-    order: Array = np.zeros((1, 0), np.int64)  # channels that the terms of a product take, for each group or for all
-    weights: int = 0
-    calls: tuple[Call, ...] = ()
-    added: int | None = None
-    counts_padding: bool = True
+    Attributes
+    ----------
+    kind
+        One of `kernels.inference`.
+    names
+        Of the layers that it stands for.
+    source, target, added
+        Values: read, written, and what a product adds, if anything.
+    at, channels
+        The target's first channel, and how many are written.
+    size, window
+        The kernel's sides; stride and padding as layers have them.
+    values, leaks
+        Where the activation's bounds and slope are in `Program.values`; whether the slope counts.
+    weights, parameters
+        Where a depthwise convolution's weights are in `Program.params`; how many parameters there are.
+    calls, order
+        Of a product: the calls that it takes, and the channels of its terms, for each group or the same for all.
+    counts_padding
+        Whether a mean counts what is around the image.
+    """
+
+    def __init__(self, kind: int, names: tuple[str, ...], source: int, target: int, values: int, leaks: bool, *,
+                 channels: int, at: int = 0, size: Ints = (1, 1), window: Mapping[str, Any] | None = None,
+                 weights: int = 0, parameters: int = 0, calls: tuple[Call, ...] = (), order: Array | None = None,
+                 added: int | None = None, counts_padding: bool = True) -> None:  # fmt: skip
+        self.kind, self.names, self.source, self.target, self.added = kind, names, source, target, added
+        self.values, self.leaks, self.at, self.channels = values, leaks, at, channels
+        self.size, self.window = size, window or {"stride": 1, "padding": 0}
+        self.weights, self.parameters, self.calls = weights, parameters, calls
+        self.order = np.zeros((1, 1), np.int64) if order is None else order
+        self.counts_padding = counts_padding
 
     @property
     def local(self) -> bool:
-        """Whether an output pixel needs only the same pixel of the source."""
-        return self.size == (1, 1) and self.window["stride"] in (1, (1, 1)) and self.window["padding"] == 0
+        """Whether a pixel of the target needs only the same pixel of the source."""
+        return self.kind == k.PRODUCT and self.size == (1, 1) and self.window == {"stride": 1, "padding": 0}
 
 
 class Program(NamedTuple):
-    """Operations, how many channels each value has, and all parameters in one array."""
+    """Operations, how many channels each value has, all weights, and all bounds of activations."""
 
     operations: tuple[Operation, ...]
     channels: tuple[int, ...]
     params: Array
+    values: Array
 
 
 def lower(net: Network) -> Program:
-    """Return the operations of a network, with its weights of now."""
+    """Return the operations of a network, with its weights of now; or raise a TypeError that names what is unknown."""
     lowering = _Lowering(net.dtype)
-    lowering.sequence(net.children, lowering.value(net.in_channels), "")
-    return Program(tuple(lowering.operations), tuple(lowering.channels), lowering.parameters())
+    last = lowering.sequence(net.children, lowering.value(net.in_channels), "")
+    _known(lowering.operations, last)
+    return Program(
+        tuple(lowering.operations), tuple(lowering.channels), lowering.parameters(), np.concatenate(lowering.bounds)
+    )
+
+
+def _known(ops: list[Operation], last: int) -> None:
+    """Refuse what `_layout` does not expect: it holds for networks made of the known layers in their usual order."""
+    readers: dict[int | None, list[Operation]] = {}
+    for op in ops:
+        for value in (op.source, op.added):
+            readers.setdefault(value, []).append(op)
+    ends = len(ops) > 2 and ops[-2].kind == k.MEAN and ops[-1].source == ops[-2].target and ops[-1].target == last
+    if not ends or ops[0].kind != k.PRODUCT or len(readers[0]) > 1 or len(readers[ops[-1].source]) > 1:
+        raise TypeError("`net` must begin with a convolution and end with a global average pool and a linear layer")
+    for op, following in pairwise(ops):
+        if op.kind == k.DEPTHWISE and (readers.get(op.target) != [following] or not following.local):
+            raise TypeError(f"`net` must have a pointwise convolution behind `{op.names[0]}`, and only that")
+        if op.kind == k.MAXIMUM and len(readers[op.source]) > 1:
+            raise TypeError(f"`net` must use what `{op.names[0]}` reads nowhere else")
+
+
+def aligned(size: int, dtype: np.dtype[Any]) -> Array:
+    """Return an array without values whose first one begins a cache line."""
+    raw = np.empty(size + 64 // dtype.itemsize, dtype)
+    first = -raw.ctypes.data % 64 // dtype.itemsize
+    return raw[first : first + size]
 
 
 class _Into(NamedTuple):
-    """Where a branch's last convolution writes: a value, from a channel on, and what it adds."""
+    """Where a branch's last convolution writes: a value, from a channel on; what it adds; the activation behind it."""
 
     target: int
     at: int
@@ -96,201 +141,180 @@ class _Lowering:
         self.dtype, self.lanes = dtype, vector(dtype)
         self.operations: list[Operation] = []
         self.channels: list[int] = []
-        self.orders: dict[int, Array] = {}  # of values that a shuffle is still to be applied to
+        self.bounds: list[Array] = []
+        # Of values that are to be shuffled before anybody reads them: channel c of what is meant is order[c] in memory.
+        self.orders: dict[int, Array] = {}
         self._params: list[Array] = []
-        self._at = 0
+        self._size = 0
 
     def value(self, channels: int) -> int:
+        """Return a new value."""
         self.channels.append(channels)
         return len(self.channels) - 1
 
-    def parameters(self) -> Array:
-        out = aligned(self._at, self.dtype)
-        np.concatenate(self._params, out=out)
-        return out
-
-    def keep(self, values: Array) -> int:
-        """Add parameters, from a multiple of a vector on, and return where."""
-        at, size = self._at, -(-values.size // 16) * 16
+    def keep(self, panels: Array) -> int:
+        """Add parameters, which begin a cache line, and return where."""
+        at, size = self._size, -(-panels.size // 16) * 16
         self._params.append(np.zeros(size, self.dtype))
-        self._params[-1][: values.size] = values.ravel()
-        self._at += size
+        self._params[-1][: panels.size] = panels.ravel()
+        self._size += size
         return at
+
+    def parameters(self) -> Array:
+        """Return all parameters."""
+        return np.concatenate(self._params, out=aligned(self._size, self.dtype))
+
+    def add(self, kind: int, names: tuple[str, ...], source: int, target: int, activation: Activation | None,
+            **others: Any) -> int:  # fmt: skip
+        """Add an operation, and return its target."""
+        low, high, slope, leaks = -INFINITY, INFINITY, 0.0, False
+        if activation is not None:
+            leaks = activation.kind == "leaky_relu"
+            if leaks:
+                slope = activation.negative_slope
+            else:
+                low, high = 0.0, 6.0 if activation.kind == "relu6" else INFINITY
+        values = 3 * len(self.bounds)
+        self.bounds.append(np.array([low, high, slope], self.dtype))
+        self.operations.append(Operation(kind, names, source, target, values, leaks, **others))
+        return target
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 
     def sequence(self, layers: Mapping[str, Layer], value: int, path: str, into: _Into | None = None) -> int:
+        """Add one layer after the other; the last one may have its own target."""
         groups = list(_groups(layers, path))
-        for number, (names, group) in enumerate(groups):
-            value = self.layer(names, group, value, into if number == len(groups) - 1 else None)
+        for names, group in groups:
+            value = self.layer(names, group, value, into if group is groups[-1][1] else None)
         return value
 
     def layer(self, names: tuple[str, ...], group: list[Layer], value: int, into: _Into | None) -> int:
-        layer, kinds = group[0], [type(layer) for layer in group]
-        if kinds[0] in CONVOLUTIONS:
+        """Add a layer, or a convolution with the batch norm and activation behind it."""
+        layer, kind = group[0], type(group[0])
+        if kind in CONVOLUTIONS and (into is None or kind is PointwiseConvolution):
             return self.convolution(names, group, value, into)
-        if len(group) == 1 and value not in self.orders:
-            if kinds[0] is Sequential:
-                return self.sequence(layer.children, value, names[0])
-            if isinstance(layer, ShuffleUnit) and kinds[0] is ShuffleUnit:
-                return self.unit(layer, value, names[0])
-            if isinstance(layer, MaxPool) and kinds[0] in (MaxPool, AveragePool):
-                return self.pool(names[0], layer, value, self.value(self.channels[value]), 0, None)
-            if kinds[0] is GlobalAveragePool:
-                target = self.value(self.channels[value])
-                bounds, leaks = self.bounds(None)
-                self.operations.append(Operation(kind.MEAN, names, value, target, bounds, leaks))
-                return target
-            if kinds[0] is Linear:
-                weight, bias = layer.params.values()
-                return self.product(names, weight[None, None], bias, 1, value, None, None, {})
-        if kinds[0] is ChannelShuffle and isinstance(layer, ChannelShuffle):
+        if kind is ChannelShuffle and into is None and isinstance(layer, ChannelShuffle):
             return self.shuffle(layer, value)
-        raise TypeError(f"`net` has `{names[0]}`, a {type(layer).__name__}, which compile does not know in this place")
+        if len(group) == 1 and into is None and value not in self.orders:
+            if kind is Sequential:
+                return self.sequence(layer.children, value, names[0])
+            if isinstance(layer, ShuffleUnit) and kind is ShuffleUnit:
+                return self.unit(layer, value, names[0])
+            if isinstance(layer, MaxPool) and kind in (MaxPool, AveragePool):
+                return self.pool(names[0], layer, value, self.value(self.channels[value]), 0, None)
+            if kind is GlobalAveragePool:
+                C = self.channels[value]
+                return self.add(k.MEAN, names, value, self.value(C), None, channels=C)
+            if kind is Linear:
+                weight, bias = layer.params.values()
+                return self.product(names, weight[None, None], bias, 1, {}, value, None, None)
+        raise TypeError(f"`net` has `{names[0]}`, a {kind.__name__}, which compile does not know in this place")
 
     def convolution(self, names: tuple[str, ...], group: list[Layer], value: int, into: _Into | None) -> int:
-        layer, weight = group[0], group[0].params["weight"].astype(np.float64)
+        layer, weight, activation = group[0], group[0].params["weight"].astype(np.float64), None
         start = np.zeros(weight.shape[-1])
-        activation: Activation | None = None
         for other in group[1:]:
             if isinstance(other, BatchNorm):
                 scale, shift = _folded(other)
-                weight, start = weight * scale, start * scale + shift
-            elif isinstance(other, Activation):
+                weight, start = weight * scale, shift
+            if isinstance(other, Activation):
                 activation = other
         if isinstance(layer, DepthwiseConvolution):
-            return self.depthwise(names, layer, weight, start, value, activation)
+            return self.depthwise(names, weight, start, layer.window, value, activation)
         assert isinstance(layer, Convolution | PointwiseConvolution)
+        window = layer.window if isinstance(layer, Convolution) else {}
         if weight.ndim == 2:
             weight = weight[None, None]
-        window = getattr(layer, "window", {})
-        return self.product(names, weight, start, layer.groups, value, activation, into, window)
+        return self.product(names, weight, start, layer.groups, window, value, activation, into)
 
-    def product(self, names: tuple[str, ...], weight: Array, start: Array, groups: int, value: int,
-                activation: Activation | None, into: _Into | None, window: Mapping[str, Any]) -> int:  # fmt: skip
+    def product(self, names: tuple[str, ...], weight: Array, start: Array, groups: int, window: Mapping[str, Any],
+                value: int, activation: Activation | None, into: _Into | None) -> int:  # fmt: skip
         KH, KW, M, N = weight.shape
-        K, n = KH * KW * M, N // groups
-        calls = []
+        K, order, calls = KH * KW * M, self.orders.get(value), []
         for g in range(groups):
-            for first, columns in _columns(n, self.lanes):
-                a, b = g * n + first, g * n + first + columns
-                matrix = np.ascontiguousarray(weight[..., a:b].reshape(K, columns), self.dtype)
-                panels = np.zeros(packed_size(K, columns, 1, self.dtype), self.dtype)
-                pack(matrix.ravel(), columns, 1, 0, K, columns, 1, start[a:b].astype(self.dtype), panels, 0)
-                source, taps = (0, g * K) if value in self.orders else (g * M, 0)
-                calls.append(Call(source, taps, self.keep(panels), columns, a))
-        order = self.orders.get(value)
-        if into is not None:
-            activation = into.activation
-        bounds, leaks = self.bounds(activation)
-        target = self.value(N) if into is None else into.target
-        self.operations.append(Operation(
-            kind.PRODUCT, names, value, target, bounds, leaks, (KH, KW), window or {"stride": 1, "padding": 0},
-            at=0 if into is None else into.at, channels=N,
+            for first, last in _columns(g * N // groups, (g + 1) * N // groups, self.lanes):
+                matrix = np.ascontiguousarray(weight[..., first:last], self.dtype).ravel()
+                panels = np.zeros(packed_size(K, last - first, 1, self.dtype), self.dtype)
+                pack(matrix, last - first, 1, 0, K, last - first, 1, start[first:last].astype(self.dtype), panels, 0)
+                source, taps = (g * M, 0) if order is None else (0, g * K)
+                calls.append(Call(source, taps, self.keep(panels), last - first, first))
+        target, at, added = (self.value(N), 0, None) if into is None else into[:3]
+        return self.add(
+            k.PRODUCT, names, value, target, activation if into is None else into.activation, channels=N, at=at,
+            size=(KH, KW), window=window, calls=tuple(calls), added=added, parameters=weight.size + N,
             order=np.arange(M)[None] if order is None else order.reshape(groups, M),
-            calls=tuple(calls), added=None if into is None else into.added,
-        ))  # fmt: skip
-        return target
+        )  # fmt: skip
 
-    def depthwise(self, names: tuple[str, ...], layer: DepthwiseConvolution, weight: Array, start: Array, value: int,
+    def depthwise(self, names: tuple[str, ...], weight: Array, start: Array, window: Mapping[str, Any], value: int,
                   activation: Activation | None) -> int:  # fmt: skip
         KH, KW, M = weight.shape
-        vectors = -(-M // self.lanes)
-        panels = np.zeros((KH * KW + 1, vectors * self.lanes))
-        order = self.orders.get(value, np.arange(M))
-        panels[0, order], panels[1:, order] = start, weight.reshape(KH * KW, M)
-        panels = panels.reshape(-1, vectors, self.lanes).transpose(1, 0, 2)
-        target = self.value(M)
-        if value in self.orders:
+        target, vectors = self.value(M), -(-M // self.lanes)
+        order = self.orders.get(value)
+        if order is not None:
             self.orders[target] = order
-        bounds, leaks = self.bounds(activation)
-        self.operations.append(Operation(
-            kind.DEPTHWISE, names, value, target, bounds, leaks, (KH, KW), layer.window, channels=M,
-            weights=self.keep(panels),
-        ))  # fmt: skip
-        return target
+        panels = np.zeros((1 + KH * KW, vectors * self.lanes))
+        panels[:, np.arange(M) if order is None else order] = np.concatenate([start[None], weight.reshape(-1, M)])
+        return self.add(
+            k.DEPTHWISE, names, value, target, activation, channels=M, size=(KH, KW), window=window,
+            weights=self.keep(panels.reshape(-1, vectors, self.lanes).transpose(1, 0, 2)), parameters=panels.size,
+        )  # fmt: skip
 
     def shuffle(self, layer: ChannelShuffle, value: int) -> int:
-        """A shuffle is only written down: the product behind it takes its channels in that order."""
-        C = self.channels[value]
-        target = value
-        before = self.orders.get(value, np.arange(C))
-        self.orders[target] = before.reshape(layer.groups, C // layer.groups).T.ravel()
-        return target
-
-    def unit(self, unit: ShuffleUnit, value: int, path: str) -> int:
-        branch = unit.branch.children
-        expanded = next(layer for layer in reversed(branch.values()) if isinstance(layer, PointwiseConvolution))
-        N, M = expanded.params["weight"].shape[1], self.channels[value]
-        if not unit.joins:
-            shortcut = value
-            if unit.pool is not None:
-                shortcut = self.pool(f"{path}.pool", unit.pool, value, self.value(M), 0, None)
-            target = self.value(N)
-            self.sequence(branch, value, path, _Into(target, 0, shortcut, unit.after))
-            return target
-        target = self.value(M + N)
-        at, shortcut_at = (M, 0) if unit.shortcut_first else (0, N)
-        self.sequence(branch, value, path, _Into(target, at, None, unit.after))
-        pool = AveragePool(1, stride=1) if unit.pool is None else unit.pool
-        return self.pool(f"{path}.pool", pool, value, target, shortcut_at, unit.after)
+        """Nothing is moved: the product behind it takes the channels in another order."""
+        before = self.orders.get(value, np.arange(self.channels[value]))
+        self.orders[value] = before.reshape(layer.groups, -1).T.ravel()
+        return value
 
     def pool(self, name: str, layer: MaxPool, value: int, target: int, at: int, activation: Activation | None) -> int:
-        average = isinstance(layer, AveragePool)
-        size = layer.size if isinstance(layer.size, tuple) else (layer.size, layer.size)
-        bounds, leaks = self.bounds(activation)
-        self.operations.append(Operation(
-            kind.AVERAGE if average else kind.MAXIMUM, (name,), value, target, bounds, leaks, size, layer.window,
-            at=at, channels=self.channels[value], counts_padding=getattr(layer, "count_include_pad", True),
-        ))  # fmt: skip
-        return target
+        return self.add(
+            k.AVERAGE if isinstance(layer, AveragePool) else k.MAXIMUM, (name,), value, target, activation,
+            channels=self.channels[value], at=at, size=_check.pair("kernel_size", layer.size, 1),
+            window=layer.window, counts_padding=getattr(layer, "count_include_pad", True),
+        )  # fmt: skip
 
-    def bounds(self, activation: Activation | None) -> tuple[int, bool]:
-        low, high, slope = -INFINITY, INFINITY, 0.0
-        if activation is not None and activation.kind == "leaky_relu":
-            slope = activation._options["negative_slope"]
-            return self.keep(np.array([low, high, slope])), True
-        if activation is not None:
-            low, high = 0.0, 6.0 if activation.kind == "relu6" else INFINITY
-        return self.keep(np.array([low, high, slope])), False
-
-
-CONVOLUTIONS = Convolution, PointwiseConvolution, DepthwiseConvolution
-
-
-def aligned(size: int, dtype: np.dtype[Any]) -> Array:
-    """Return an array without values whose first one begins a cache line."""
-    raw = np.empty(size + 64 // dtype.itemsize, dtype)
-    first = -raw.ctypes.data % 64 // dtype.itemsize
-    return raw[first : first + size]
+    def unit(self, unit: ShuffleUnit, value: int, path: str) -> int:
+        """Add a unit: its last pointwise convolution adds the shortcut, or stands beside it, and has its activation."""
+        branch, M = unit.branch.children, self.channels[value]
+        N = [layer for layer in branch.values() if isinstance(layer, PointwiseConvolution)][-1].params["weight"].shape[1]
+        pool = AveragePool(1, stride=1) if unit.pool is None else unit.pool
+        if unit.joins:
+            target = self.value(M + N)
+            self.sequence(branch, value, path, _Into(target, M if unit.shortcut_first else 0, None, unit.after))
+            return self.pool(f"{path}.pool", pool, value, target, 0 if unit.shortcut_first else N, unit.after)
+        shortcut = value
+        if unit.pool is not None:
+            shortcut = self.pool(f"{path}.pool", pool, value, self.value(M), 0, None)
+        return self.sequence(branch, value, path, _Into(self.value(N), 0, shortcut, unit.after))
 
 
 def _groups(layers: Mapping[str, Layer], path: str) -> Iterator[tuple[tuple[str, ...], list[Layer]]]:
-    """Yield each layer, and with a convolution the batch norm and the activation behind it."""
-    number = 0
-
-    def own(layer: Layer) -> int:
-        nonlocal number
-        number += type(layer) not in (BatchNorm, Activation) or number == 0
-        return number
-
-    for _, group in groupby(layers.items(), lambda item: own(item[1])):
-        members = list(group)
-        yield tuple(f"{path}.{name}" if path else name for name, _ in members), [layer for _, layer in members]
+    """Yield each layer with its name, and with a convolution the batch norm and the activation behind it."""
+    group: list[tuple[str, Layer]] = []
+    for name, layer in [*layers.items(), ("", None)]:
+        kinds = [type(member) for _, member in group]
+        follows = kinds and kinds[0] in CONVOLUTIONS and (
+            (type(layer) is BatchNorm and len(kinds) == 1) or (type(layer) is Activation and Activation not in kinds)
+        )  # fmt: skip
+        if group and not follows:
+            yield tuple(f"{path}.{own}" if path else own for own, _ in group), [member for _, member in group]
+            group = []
+        if layer is not None:
+            group.append((name, layer))
 
 
 def _folded(norm: BatchNorm) -> tuple[Array, Array]:
     """Return what batch norm multiplies with and adds, in float64."""
-    weight, bias = (value.astype(np.float64) for value in norm.params.values())
-    mean, variance = (value.astype(np.float64) for value in norm.buffers.values())
+    weight, bias, mean, variance = (
+        value.astype(np.float64) for value in (*norm.params.values(), *norm.buffers.values())
+    )
     scale = weight / np.sqrt(variance + norm.eps)
     return scale, bias - mean * scale
 
 
-def _columns(N: int, lanes: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, count) of the columns that each call takes: multiples of four vectors, but for the last."""
-    vectors = -(-N // lanes)
+def _columns(first: int, last: int, lanes: int) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of the columns that each call takes: multiples of four vectors, but for the last call."""
+    vectors = -(-(last - first) // lanes)
     calls = -(-vectors // CALL_VECTORS)
     width = -(-vectors // (4 * calls)) * 4 * lanes
-    for first in range(0, N, width):
-        yield first, min(width, N - first)
+    for begin in range(first, last, width):
+        yield begin, min(begin + width, last)

@@ -259,9 +259,9 @@ def _task(steps: Array, first: int, last: int, tables: Array, params: Array, val
 
 @jit
 def _phase(steps: Array, phases: Array, tables: Array, params: Array, values: Array, x: Array, work: Array,
-           counts: Array, c: int, f: int, batch: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
-    """Do the blocks of a phase: those that nobody else has taken by the counters c, or all of them where c < 0."""
-    alone = c < 0
+           counts: Array, f: int, batch: int, whole: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
+    """Do the blocks of a phase: all of them for one of the first `whole` images, else those that nobody has taken."""
+    alone, c = image < whole, 2 + (image - whole) * (len(phases) // PHASE - 1) + f // PHASE
     pixels, first, last = phases[f + PIXELS], phases[f + FIRST], phases[f + LAST]
     blocks, parts = phases[f + BLOCKS], phases[f + PARTS]
     if pixels == 0:  # the classifier's pixels are the images
@@ -303,16 +303,18 @@ def infer(steps: Array, phases: Array, tables: Array, params: Array, values: Arr
     image = take(counts, 1)
     while image < whole:
         for f in range(first * PHASE, min(last * PHASE, end), PHASE):
-            _phase(steps, phases, tables, params, values, x, work, counts, -1, f, batch, image, image_at, scratch_at)
+            _phase(steps, phases, tables, params, values, x, work, counts, f, batch, whole, image, image_at,
+                   scratch_at)  # fmt: skip
         complete(counts, 1)
         image = take(counts, 1)
 
-    c, image_at = 2, spaces[1] + threads * spaces[2]
+    image_at = spaces[1] + threads * spaces[2]
     for image in range(whole, batch):
         for f in range(first * PHASE, min(last * PHASE, end), PHASE):
-            _phase(steps, phases, tables, params, values, x, work, counts, c, f, batch, image, image_at, scratch_at)
-            c += 1
+            _phase(steps, phases, tables, params, values, x, work, counts, f, batch, whole, image, image_at,
+                   scratch_at)  # fmt: skip
 
     wait(counts, 1, whole)
     if last * PHASE > end:
-        _phase(steps, phases, tables, params, values, x, work, counts, c, end, batch, batch, image_at, scratch_at)
+        _phase(steps, phases, tables, params, values, x, work, counts, end, batch, whole, batch, image_at,
+               scratch_at)  # fmt: skip

@@ -139,7 +139,7 @@ class _Call:
         """Return the arguments for the phases first..last, all of them by default, with fresh counters."""
         plan, B = self._plan, len(self._x)
         phases = len(plan.operations)
-        counts = counters(3 + (B - self._whole) * phases)
+        counts = counters(2 + (B - self._whole + 1) * phases)
         return (self._steps, plan.phases, plan.tables, self._params, plan.values, self._x.reshape(-1), self._work, counts,
                 self._spaces, B, self._whole, first, phases if last is None else last)  # fmt: skip
 

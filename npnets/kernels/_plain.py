@@ -25,6 +25,12 @@ def store(a: Array, i: int, value: Any) -> None:
 
 
 @jit
+def stream(a: Array, i: int, value: Any) -> None:
+    """Write a vector past the caches, where a[i] begins a line of them: for what is not read again soon."""
+    a[i] = value
+
+
+@jit
 def load_part(a: Array, i: int, count: int) -> Any:
     """Return the vector whose first `count` lanes are a[i], a[i + 1], …, and the others 0, without reading there."""
     return a[i]
@@ -85,11 +91,6 @@ def largest(x: Any, y: Any) -> Any:
 
 
 @jit
-def prefetch(a: Array, i: int) -> None:
-    """Ask for the cache line of a[i], which may stand outside of a."""
-
-
-@jit
 def weigh_tile(R: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int, b: Array,
                b0: int, out: Array, out_rows: Array, n0: int, vectors: int, low: float, high: float) -> None:  # fmt: skip
     """Weigh and add the taps of R rows, each channel for itself, from the tables' row p on.
@@ -133,9 +134,15 @@ def weigh_row(T: int, S: int, a: Array, a0: int, row: int, pixel: int, KH: int, 
 
 
 @jit
+def prefetch(a: Array, i: int) -> None:
+    """Ask for the line of the cache that a[i] is in; nothing is read, and i may be anywhere."""
+
+
+@jit
 def multiply_tile(R: int, C: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int,
                   b: Array, b0: int, added: Array, added_rows: Array, adds: bool, out: Array, out_rows: Array, n0: int,
-                  columns: int, low: float, high: float) -> None:  # fmt: skip
+                  columns: int, low: float, high: float, near: Array, reads_at: int, reads: int, writes_at: int,
+                  writes: int) -> None:  # fmt: skip
     """Compute R rows times C vectors of a product, from the tables' row p on.
 
     ::

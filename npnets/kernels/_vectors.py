@@ -61,6 +61,14 @@ class _Emit:
     def store(self, value: Any, address: Any) -> None:
         self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=self.bytes)
 
+    def stream(self, value: Any, address: Any) -> None:
+        """Only a vector that is a whole line goes past the caches well."""
+        if VECTOR_BYTES < 64:
+            self.store(value, address)
+            return
+        written = self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=64)
+        written.set_metadata("nontemporal", self.builder.module.add_metadata([ir.Constant(INT32, 1)]))
+
     def splat(self, value: Any, kind: Any = None) -> Any:
         """Return a vector (of the kind `integers`, if asked for) with one value in all lanes."""
         empty = ir.Constant(kind or self.vector, ir.Undefined)
@@ -83,12 +91,16 @@ class _Emit:
         pointer = self.builder.bitcast(address, self.vector.as_pointer())
         self._call("llvm.masked.store", ir.VoidType(), value, pointer, ir.Constant(INT32, self.bytes), mask)
 
-    def prefetch(self, address: Any, *, write: bool) -> None:
-        """Ask for the cache line at an address, which may be none of ours."""
+    def once(self) -> None:
+        """Keep LLVM from unrolling the loop around: it would load ahead more than the registers hold."""
+        nothing = self.builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], True)
+        nothing.attributes.add("convergent")
+
+    def prefetch(self, address: Any) -> None:
+        """Ask for the line of the cache around an address; nothing happens where there is no memory."""
+        hints = [ir.Constant(INT32, number) for number in (0, 3, 1)]  # to read, keep, data
         kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        hints = [ir.Constant(INT32, number) for number in (int(write), 3, 1)]
-        self.builder.call(function, [address, *hints])
+        self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0"), [address, *hints])
 
     def clamp(self, x: Any, low: Any, high: Any) -> Any:
         """All comparisons with a NaN fail, so that it stays."""
@@ -129,6 +141,15 @@ def store(typing: Any, a: Any, i: Any, value: Any) -> Typed:
         types.void(a, types.int64, value),
         a.dtype,
         lambda e, array, index, vector: e.store(vector, e.place(a, array, index)),
+    )
+
+
+@intrinsic
+def stream(typing: Any, a: Any, i: Any, value: Any) -> Typed:
+    return _typed(
+        types.void(a, types.int64, value),
+        a.dtype,
+        lambda e, array, index, vector: e.stream(vector, e.place(a, array, index)),
     )
 
 
@@ -196,13 +217,6 @@ def largest(typing: Any, x: Any, y: Any) -> Typed:
         return e.builder.select(e.builder.or_(above, nan), one, other)
 
     return _typed(x(x, y), x.dtype, emit)
-
-
-@intrinsic
-def prefetch(typing: Any, a: Any, i: Any) -> Typed:
-    return _typed(
-        types.void(a, types.int64), a.dtype, lambda e, array, index: e.prefetch(e.place(a, array, index), write=False)
-    )
 
 
 @intrinsic
@@ -323,16 +337,23 @@ def weigh_row(typing: Any, T: Any, S: Any, a: Any, a0: Any, row: Any, pixel: Any
 
 
 @intrinsic
+def prefetch(typing: Any, a: Any, i: Any) -> Typed:
+    return _typed(types.void(a, types.int64), a.dtype, lambda e, array, index: e.prefetch(e.place(a, array, index)))
+
+
+@intrinsic
 def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any,
                   K: Any, b: Any, b0: Any, added: Any, added_rows: Any, adds: Any, out: Any, out_rows: Any, n0: Any,
-                  columns: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip
+                  columns: Any, low: Any, high: Any, near: Any, reads_at: Any, reads: Any, writes_at: Any,
+                  writes: Any) -> Typed | None:  # fmt: skip
     if not (isinstance(R, types.IntegerLiteral) and isinstance(C, types.IntegerLiteral)):
         return None  # Numba then asks again, with the literals
     r_all, c_all, index = range(R.literal_value), range(C.literal_value), types.int64
 
     def emit(e: _Emit, _r: Any, _c: Any, a_: Any, rows_: Any, p_: Any, last_: Any, a0_: Any, taps_: Any, t0_: Any,
              K_: Any, b_: Any, b0_: Any, added_: Any, added_rows_: Any, adds_: Any, out_: Any, out_rows_: Any, n0_: Any,
-             columns_: Any, low_: Any, high_: Any) -> None:  # fmt: skip
+             columns_: Any, low_: Any, high_: Any, near_: Any, reads_at_: Any, reads_: Any, writes_at_: Any,
+             writes_: Any) -> None:  # fmt: skip
         builder, panel = e.builder, e.place(b, b_, b0_)
         q = [_least(builder, builder.add(p_, ir.Constant(INT64, r)), last_) for r in r_all]
         row = [e.place(a, a_, e.entry(rows, rows_, q[r]), a0_) for r in r_all]
@@ -357,18 +378,16 @@ def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: 
             for c in c_all:
                 sums[r][c] = _phi(builder, [(start[c], before), (more[r][c], adding)])
 
-        # the lines that will be written come from far while the sums are computed
         goals = [e.place(out, out_, e.entry(out_rows, out_rows_, q[r]), n0_) for r in r_all]
-        for r in r_all:
-            for c in c_all:
-                e.prefetch(e.further(goals[r], c), write=True)
-
         # for k: one row of the panel, one value of each row of a
         above, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("sums")
         builder.branch(loop)
         builder.position_at_end(loop)
         k = _phi(builder, [(ir.Constant(INT64, 0), above)])
         carried = [[_phi(builder, [(sums[r][c], above)]) for c in c_all] for r in r_all]
+        for at, count in ((reads_at_, reads_), (writes_at_, writes_)):
+            line = builder.mul(_least(builder, k, count), ir.Constant(INT64, 64 // e.bytes))
+            e.prefetch(e.place(near, near_, at, line))
         tap = e.entry(taps, taps_, builder.add(t0_, k))
         next_k = builder.add(k, ir.Constant(INT64, 1))
         values = builder.gep(panel, [builder.mul(next_k, ir.Constant(INT64, len(c_all) * e.lanes))])
@@ -378,6 +397,7 @@ def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: 
             for c in c_all:
                 sums[r][c] = e.fma(value, b_row[c], carried[r][c])
                 carried[r][c].add_incoming(sums[r][c], loop)
+        e.once()
         k.add_incoming(next_k, loop)
         builder.cbranch(builder.icmp_signed("<", next_k, K_), loop, after)
 
@@ -393,7 +413,7 @@ def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: 
 
     return _typed(
         types.void(R, C, a, rows, index, index, index, taps, index, index, b, index, added, added_rows, types.boolean,
-                   out, out_rows, index, index, a.dtype, a.dtype),
+                   out, out_rows, index, index, a.dtype, a.dtype, near, index, index, index, index),
         a.dtype,
         emit,
     )  # fmt: skip

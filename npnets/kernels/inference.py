@@ -13,7 +13,6 @@ from npnets.kernels.simd import (
     largest,
     load,
     load_part,
-    prefetch,
     splat,
     store,
     store_part,
@@ -37,12 +36,14 @@ SHARED, IMAGE, SCRATCH = range(3)
 CALLS, ADDED_ROWS = 18, 19
 # What reads windows row by row: pixels in a row, how far apart the windows of two rows are in the scratch, 0 elsewhere.
 WIDTH, SLIDE = 20, 21
-# Depthwise: the stride, or 0 where `weigh_tile` does it; how far the next row and pixel are, and the next output; which
-# taps of the next block to ask for, and how many of them.
-STRIDE, ROW, PIXEL, PITCH, SOON, SOONS = range(22, 28)
+# Depthwise: the stride, or 0 where `weigh_tile` does it; how far the next row and pixel are, and the next output.
+STRIDE, ROW, PIXEL, PITCH = range(22, 26)
 # The copy of the image's rows, and borders.
-HEIGHT, TOP, LEAD, TAIL = range(28, 32)
-STEP = 32
+HEIGHT, TOP, LEAD, TAIL = range(26, 30)
+# What a product fetches for the next block: the pixels that it will read, where the first and the last of them begins
+# and ends, and the length of those that it will write. 
+SOON_ROWS, SOON_AT, SOON_LENGTH, SOON_WRITES = range(30, 34)
+STEP = 34
 
 # Fields of a phase.
 FIRST, LAST, PIXELS, BLOCKS, PARTS, BLOCKS_ALONE = range(6)
@@ -157,17 +158,6 @@ def _weigh_rows(work: Array, at: int, rows: Array, p0: int, count: int, width: i
 
 
 @jit
-def _ask(work: Array, at: int, tables: Array, rows: int, count: int, taps: int, K: int, vectors: int) -> None:
-    """Ask for what the next block will read first, so that it comes while the product keeps this thread busy."""
-    W = lanes(work)
-    for p in range(rows, rows + count):
-        for k in range(taps, taps + K):
-            here = at + tables[p] + tables[k]
-            for m in range(0, vectors * W, W):
-                prefetch(work, here + m)
-
-
-@jit
 def _pool(maximum: bool, work: Array, at: int, rows: Array, count: int, taps: Array, t0: int, K: int, scales: Array,
           s0: int, out_at: int, out_rows: Array, channels: int, low: float, high: float) -> None:  # fmt: skip
     """Take the largest value of each window, or its sum times the pixel's scale."""
@@ -220,12 +210,27 @@ def _task(steps: Array, first: int, last: int, tables: Array, params: Array, val
         if kind == PRODUCT:
             adds = steps[s + ADDED_ROWS] >= 0
             added_rows = tables[steps[s + ADDED_ROWS] + p0 :] if adds else out_rows
+            # what the next block reads and writes comes while the sums are computed
+            read = reads = write = writes = 0
+            last_soon = min(p1 + count, pixels) - 1
+            if p1 <= last_soon and steps[s + OUT_MOVES] > 0:
+                line = 64 // work.itemsize
+                write = out_at + tables[steps[s + OUT_ROWS] + p1]
+                writes = (tables[steps[s + OUT_ROWS] + last_soon] + steps[s + SOON_WRITES] + out_at - write) // line
+                if steps[s + SOON_LENGTH] > 0:
+                    soon = steps[s + SOON_ROWS]
+                    read = image_at + steps[s + SOON_AT] + tables[soon + p1]
+                    reads = (tables[soon + last_soon] - tables[soon + p1] + steps[s + SOON_LENGTH]) // line
+                reads //= max(1, N)
+                writes //= max(1, N)
             for call in range(N * part // parts, N * (part + 1) // parts):
                 c = steps[s + CALLS] + call * CALL
                 n0, columns = out_at + tables[c + CALL_TARGET], tables[c + CALL_COLUMNS]
                 multiply(work, rows, 0, count, at + tables[c + CALL_SOURCE], tables, t0 + tables[c + CALL_TAPS], K,
                          params, tables[c + CALL_WEIGHTS], columns, work, added_rows, adds, work, out_rows, n0, low,
-                         high)  # fmt: skip
+                         high, work, read, reads, write, writes)  # fmt: skip
+                read += reads * 64 // work.itemsize
+                write += writes * 64 // work.itemsize
                 if leaks:
                     _leak(work, n0, out_rows, count, columns, values[v + 2])
         elif kind == DEPTHWISE:
@@ -237,7 +242,6 @@ def _task(steps: Array, first: int, last: int, tables: Array, params: Array, val
                 _weigh(work, at, rows, count, tables, t0, K, params, b0, out_at, out_rows, N, low, high)
             if leaks:
                 _leak(work, out_at, out_rows, count, N * lanes(work), values[v + 2])
-            _ask(work, at, tables, steps[s + A_ROWS] + p1, min(count, pixels - p1), steps[s + SOON], steps[s + SOONS], N)
         elif kind == COPY:
             r0, r1 = p0 // width * steps[s + STRIDE], (p1 - 1) // width * steps[s + STRIDE] + K
             row, top = steps[s + ROW], steps[s + TOP]

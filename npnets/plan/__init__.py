@@ -67,7 +67,7 @@ class Compiled:
         TypeError, ValueError
             As the network itself.
         """
-        x = self._net.checked(x)
+        x = self._net.images(x)
         plan, mult_adds = self._layout(x.shape[1:])
         work = len(x) * sum(mult_adds.values())
         call = _Call(plan, self._program.params, x, members(work), self._workspaces)
@@ -93,7 +93,7 @@ class Compiled:
         TypeError, ValueError
             `x` is not one image of the network, or `repeats` no whole number of at least 1.
         """
-        x, repeats = self._net.checked(x), integer("repeats", repeats, 1)
+        x, repeats = self._net.images(x), integer("repeats", repeats, 1)
         if len(x) != 1:
             raise ValueError(f"`x` must be one image, (1, H, W, {x.shape[3]}), and has the shape {x.shape}")
         plan, mult_adds = self._layout(x.shape[1:])
@@ -200,7 +200,7 @@ def compile(net: Network) -> Compiled:
     """
     if not isinstance(net, Network):
         raise TypeError(f"`net` must be a network such as MobileNetV1 or ShuffleNetV1, and is a {type(net).__name__}")
-    for method in ("__call__", "forward", "checked"):
+    for method in ("__call__", "forward", "images"):
         if getattr(type(net), method) is not getattr(Network, method):
             raise TypeError(f"`net` is a {type(net).__name__} with its own `{method}`, which compile does not know")
     prepare(net.dtype)

@@ -232,6 +232,8 @@ class _Layout:
             for op in ops:
                 steps += [self.copy(op, most)] if op.source == 0 else []
                 steps += [self.step(op, most)]
+            if ops[0].kind == k.DEPTHWISE:
+                steps[begin + 1] = self.soon(ops[0], steps[begin + 1])
             for value in sorted({op.target for op in ops}):
                 if value in self.at and self.places[value].border != Border():
                     steps.append(self.border(value))
@@ -249,6 +251,7 @@ class _Layout:
         fields |= self.source(op, place, window) | self.target(op, most)
         taps = place.taps(op.size)
         if op.kind == k.PRODUCT:
+            fields[k.SOON_WRITES] = op.channels
             taps = taps.reshape(-1, 1) + op.order[:, None]
             fields[k.CALLS], fields[k.COUNT] = self.tables.keep(op.calls), len(op.calls)
             fields[k.TERMS] = taps[0].size
@@ -263,11 +266,18 @@ class _Layout:
             if op.size[1] == 3 and window.stride[1] in (1, 2):
                 fields |= {k.STRIDE: window.stride[1], k.WIDTH: window.out[1], k.ROW: place.row, k.PIXEL: place.pitch}
                 fields[k.PITCH] = self.places[op.target].pitch
-            new = taps[-window.stride[0] :, -window.stride[1] :]
-            fields[k.SOON], fields[k.SOONS] = self.tables.keep(new), new.size
         elif op.kind == k.AVERAGE:
             fields[k.WEIGHTS] = self.values.keep(1 / self.counts(op))
         return _step({k.TAPS: self.tables.keep(taps), k.TERMS: taps.size} | fields)
+
+    def soon(self, op: Operation, product: list[int]) -> list[int]:
+        """Let the product behind a depthwise convolution fetch the rows that are new to the next block."""
+        place, window = self.places[op.source], self.windows[op]
+        taps = place.taps(op.size)
+        first, last = int(taps[-window.stride[0], 0]), int(taps[-1, -1]) + place.pitch
+        product[k.SOON_ROWS], product[k.SOON_AT] = self.tables.keep(place.windows(window)), self.at[op.source] + first
+        product[k.SOON_LENGTH] = last - first
+        return product
 
     def source(self, op: Operation, place: Place, window: Window) -> dict[int, int]:
         """Return where an operation reads."""

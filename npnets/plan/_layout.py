@@ -147,10 +147,11 @@ class _Layout:
     def pitch(self, value: int) -> int:
         """Return how far apart pixels lie.
 
-        Whole vectors; and no multiple of 1024 bytes, as such pixels would meet in a few sets of the cache.
+        Whole vectors; and no multiple of 1024 bytes, as such pixels would meet in a few sets of the cache. The rows of
+        the images stay as they are.
         """
         channels = self.channels[value]
-        if channels < self.lanes and value not in self.scratches:
+        if value == 0 or (channels < self.lanes and value not in self.scratches):
             return channels
         pitch = -(-channels // self.lanes) * self.lanes
         return pitch + LINE if pitch * self.dtype.itemsize % 1024 == 0 else pitch

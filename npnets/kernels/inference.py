@@ -41,7 +41,7 @@ STRIDE, ROW, PIXEL, PITCH = range(22, 26)
 # The copy of the image's rows, and borders.
 HEIGHT, TOP, LEAD, TAIL = range(26, 30)
 # What a product fetches for the next block: the pixels that it will read, where the first and the last of them begins
-# and ends, and the length of those that it will write. 
+# and ends, and the length of those that it will write.
 SOON_ROWS, SOON_AT, SOON_LENGTH, SOON_WRITES = range(30, 34)
 STEP = 34
 
@@ -68,7 +68,9 @@ def _fill(work: Array, start: int, stop: int, value: float) -> None:
 
 
 @jit
-def _copy(x: Array, x0: int, height: int, row: int, work: Array, at: int, lead: int, wide: int, r0: int, r1: int) -> None:
+def _copy(
+    x: Array, x0: int, height: int, row: int, work: Array, at: int, lead: int, wide: int, r0: int, r1: int
+) -> None:
     """Copy the image's rows r0..r1, some of which may lie outside, with zeros around them.
 
     `row` values each, `wide` apart, from the place `at` on, which follows `lead` zeros.
@@ -132,7 +134,8 @@ def _weigh(work: Array, at: int, rows: Array, count: int, taps: Array, t0: int, 
 
 @jit
 def _weigh_rows(work: Array, at: int, rows: Array, p0: int, count: int, width: int, stride: int, row: int, pixel: int,
-                KH: int, b: Array, b0: int, out_at: int, pitch: int, vectors: int, low: float, high: float) -> None:  # fmt: skip
+                KH: int, b: Array, b0: int, out_at: int, pitch: int, vectors: int, low: float,
+                high: float) -> None:  # fmt: skip
     """Depthwise convolution by kernels with three columns, seven or four pixels of a row at a time.
 
     The last ones of a row may reach beyond its end: the values there are overwritten by the next row's.
@@ -193,7 +196,8 @@ def _mean(work: Array, at: int, rows: Array, count: int, out_at: int, first: int
 
 @jit
 def _task(steps: Array, first: int, last: int, tables: Array, params: Array, values: Array, x: Array, work: Array,
-          pixels: int, p0: int, p1: int, part: int, parts: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
+          pixels: int, p0: int, p1: int, part: int, parts: int, image: int, image_at: int,
+          scratch_at: int) -> None:  # fmt: skip
     """Do the steps first..last for the pixels p0..p1: of products only a part of the columns, of others part 0 all."""
     count = p1 - p0
     for s in range(first * STEP, last * STEP, STEP):
@@ -263,7 +267,8 @@ def _task(steps: Array, first: int, last: int, tables: Array, params: Array, val
 
 @jit
 def _phase(steps: Array, phases: Array, tables: Array, params: Array, values: Array, x: Array, work: Array,
-           counts: Array, f: int, batch: int, whole: int, image: int, image_at: int, scratch_at: int) -> None:  # fmt: skip
+           counts: Array, f: int, batch: int, whole: int, image: int, image_at: int,
+           scratch_at: int) -> None:  # fmt: skip
     """Do the blocks of a phase: all of them for one of the first `whole` images, else those that nobody has taken."""
     alone, c = image < whole, 2 + (image - whole) * (len(phases) // PHASE - 1) + f // PHASE
     pixels, first, last = phases[f + PIXELS], phases[f + FIRST], phases[f + LAST]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnets._check import FLOATS, Array, integer
+from npnets._check import FLOATS, Array, image, integer
 from npnets._parallel import members, team
 from npnets.kernels import inference
 from npnets.kernels.team import counters
@@ -67,7 +67,7 @@ class Compiled:
         TypeError, ValueError
             As the network itself.
         """
-        x = self._net.images(x)
+        x = self._images(x)
         plan, mult_adds = self._layout(x.shape[1:])
         work = len(x) * sum(mult_adds.values())
         call = _Call(plan, self._program.params, x, members(work), self._workspaces)
@@ -93,7 +93,7 @@ class Compiled:
         TypeError, ValueError
             `x` is not one image of the network, or `repeats` no whole number of at least 1.
         """
-        x, repeats = self._net.images(x), integer("repeats", repeats, 1)
+        x, repeats = self._images(x), integer("repeats", repeats, 1)
         if len(x) != 1:
             raise ValueError(f"`x` must be one image, (1, H, W, {x.shape[3]}), and has the shape {x.shape}")
         plan, mult_adds = self._layout(x.shape[1:])
@@ -112,8 +112,14 @@ class Compiled:
             steps.append(FusedStep(" + ".join(names), float(median), sum(mult_adds.get(n, 0) for n in names), bytes_))
         return tuple(steps)
 
+    def _images(self, x: Array) -> Array:
+        """Return `x` as kernels take it, or raise what the network does."""
+        x = self._net.images(x)
+        image("x", x.shape)
+        return x
+
     def _plan(self, shape: tuple[int, int, int]) -> tuple[Layout, dict[str, int]]:
-        """Return the plan for images of a shape, and the multiply-adds of each layer; or raise what the network does."""
+        """Return the plan for images of a shape, and each layer's multiply-adds; or raise what the network does."""
         steps, _ = self._net.walk(shape, "")
         return layout(self._program, shape[:2]), {step.name: step.mult_adds for step in steps}
 
@@ -140,8 +146,8 @@ class _Call:
         plan, B = self._plan, len(self._x)
         phases = len(plan.operations)
         counts = counters(2 + (B - self._whole + 1) * phases)
-        return (self._steps, plan.phases, plan.tables, self._params, plan.values, self._x.reshape(-1), self._work, counts,
-                self._spaces, B, self._whole, first, phases if last is None else last)  # fmt: skip
+        return (self._steps, plan.phases, plan.tables, self._params, plan.values, self._x.reshape(-1), self._work,
+                counts, self._spaces, B, self._whole, first, phases if last is None else last)  # fmt: skip
 
     def logits(self) -> Array:
         """Return the logits, and leave the workspace to other calls. A thread that is late does not touch it."""
@@ -208,7 +214,7 @@ def compile(net: Network) -> Compiled:
 
 
 def prepare(dtype: np.dtype[Any]) -> None:
-    """Load the kernels for a dtype, or compile and keep them: `compile` does so itself, but a warm-up may come first."""
+    """Load the kernels for a dtype, or compile and keep them; `compile` does so itself, a warm-up may come first."""
     dtype = np.dtype(dtype)
     if dtype in _prepared or dtype not in FLOATS:
         return

@@ -104,6 +104,7 @@ class _Tables:
         return self._seen[key]
 
     def all(self) -> Array:
+        """Return all of them."""
         return np.concatenate(self._parts)
 
 
@@ -164,7 +165,9 @@ class _Layout:
         life: dict[int, tuple[int, int]] = {}
         for phase, ops in enumerate(self.phases):
             for op in ops:
-                for value in {op.source, op.target, op.added} - self.scratches - {0, None, self.end.source, self.end.target}:
+                for value in (
+                    {op.source, op.target, op.added} - self.scratches - {0, None, self.end.source, self.end.target}
+                ):
                     assert value is not None
                     life[value] = min(life.get(value, (phase, 0))[0], phase), phase
         taken: list[tuple[int, int, tuple[int, int]]] = []
@@ -183,8 +186,8 @@ class _Layout:
     def joined(self) -> list[list[Operation]]:
         """Return the operations of each phase: those that can follow each other on the same pixels.
 
-        What reads windows of a value, or all of it, must wait until that value is complete. The scratch has room for one
-        depthwise convolution. Where there are few pixels a phase has one product only, so that its columns can be
+        What reads windows of a value, or all of it, must wait until that value is complete. The scratch has room for
+        one depthwise convolution. Where there are few pixels a phase has one product only, so that its columns can be
         shared.
         """
         phases: list[list[Operation]] = []
@@ -275,7 +278,7 @@ class _Layout:
         """Let the product behind a depthwise convolution fetch the rows that are new to the next block."""
         place, window = self.places[op.source], self.windows[op]
         taps = place.taps(op.size)
-        first, last = int(taps[-window.stride[0], 0]), int(taps[-1, -1]) + place.pitch
+        first, last = int(taps[max(0, len(taps) - window.stride[0]), 0]), int(taps[-1, -1]) + place.pitch
         product[k.SOON_ROWS], product[k.SOON_AT] = self.tables.keep(place.windows(window)), self.at[op.source] + first
         product[k.SOON_LENGTH] = last - first
         return product
@@ -292,7 +295,14 @@ class _Layout:
         rows = self.tables.keep(place.windows(window))
         if op.source == 0:
             at, slide = place.border.left * place.pitch + window.before[0] * place.row, window.stride[0] * place.row
-            return {k.A_SPACE: k.SCRATCH, k.A_AT: at, k.A_ROWS: rows, k.A_MOVES: 1, k.WIDTH: window.out[1], k.SLIDE: slide}
+            return {
+                k.A_SPACE: k.SCRATCH,
+                k.A_AT: at,
+                k.A_ROWS: rows,
+                k.A_MOVES: 1,
+                k.WIDTH: window.out[1],
+                k.SLIDE: slide,
+            }
         return {k.A_SPACE: k.IMAGE, k.A_AT: self.at[op.source], k.A_ROWS: rows, k.A_MOVES: 1}
 
     def target(self, op: Operation, most: int) -> dict[int, int]:
@@ -345,7 +355,8 @@ class _Layout:
         ):
             first = np.arange(out) * s - before
             inside.append(np.minimum(first + size, side) - np.maximum(first, 0))
-        return np.multiply.outer(*inside)
+        counts: Array = np.multiply.outer(*inside)
+        return counts
 
     def bytes(self, ops: list[Operation]) -> int:
         """Return how many bytes a phase cannot avoid: what it reads that it did not make, weights, what it leaves."""

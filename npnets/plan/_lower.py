@@ -110,8 +110,9 @@ def _known(ops: list[Operation], last: int) -> None:
     for op in ops:
         for value in (op.source, op.added):
             readers.setdefault(value, []).append(op)
-    ends = len(ops) > 2 and ops[-2].kind == k.MEAN and ops[-1].source == ops[-2].target and ops[-1].target == last
-    if not ends or ops[0].kind != k.PRODUCT or len(readers[0]) > 1 or len(readers[ops[-1].source]) > 1:
+    kinds = [op.kind for op in ops]
+    ends = kinds[-2:] == [k.MEAN, k.PRODUCT] and ops[-1].source == ops[-2].target and ops[-1].target == last
+    if not ends or kinds[0] != k.PRODUCT or kinds.count(k.MEAN) > 1 or len(readers[0]) > 1:
         raise TypeError("`net` must begin with a convolution and end with a global average pool and a linear layer")
     for op, following in pairwise(ops):
         if op.kind == k.DEPTHWISE and (readers.get(op.target) != [following] or not following.local):
@@ -275,7 +276,11 @@ class _Lowering:
     def unit(self, unit: ShuffleUnit, value: int, path: str) -> int:
         """Add a unit: its last pointwise convolution adds the shortcut, or stands beside it, and has its activation."""
         branch, M = unit.branch.children, self.channels[value]
-        N = [layer for layer in branch.values() if isinstance(layer, PointwiseConvolution)][-1].params["weight"].shape[1]
+        N = (
+            [layer for layer in branch.values() if isinstance(layer, PointwiseConvolution)][-1]
+            .params["weight"]
+            .shape[1]
+        )
         pool = AveragePool(1, stride=1) if unit.pool is None else unit.pool
         if unit.joins:
             target = self.value(M + N)

@@ -102,9 +102,13 @@ class _Emit:
         kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
         self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0"), [address, *hints])
 
+    def at_least(self, x: Any, low: Any) -> Any:
+        """A comparison with a NaN fails, so that it stays."""
+        return self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)
+
     def clamp(self, x: Any, low: Any, high: Any) -> Any:
         """All comparisons with a NaN fail, so that it stays."""
-        x = self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)
+        x = self.at_least(x, low)
         return self.builder.select(self.builder.fcmp_ordered(">", x, high), high, x)
 
     def _call(self, name: str, returns: Any, *arguments: Any) -> Any:
@@ -402,14 +406,18 @@ def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: 
         builder.cbranch(builder.icmp_signed("<", next_k, K_), loop, after)
 
         builder.position_at_end(after)
-        low_, high_ = e.splat(low_), e.splat(high_)
-        for r in r_all:
-            for c in c_all:
-                value = e.clamp(sums[r][c], low_, high_)
-                if whole[c]:
-                    e.store(value, e.further(goals[r], c))
-                else:
-                    e.store_masked(value, e.further(goals[r], c), rest)
+        lows, highs = e.splat(low_), e.splat(high_)
+        bounded = builder.fcmp_ordered("<", high_, ir.Constant(high_.type, float("inf")))
+        with builder.if_else(bounded) as (both, one):
+            for branch, clamp in ((both, e.clamp), (one, lambda value, low, high: e.at_least(value, low))):
+                with branch:
+                    for r in r_all:
+                        for c in c_all:
+                            value = clamp(sums[r][c], lows, highs)
+                            if whole[c]:
+                                e.store(value, e.further(goals[r], c))
+                            else:
+                                e.store_masked(value, e.further(goals[r], c), rest)
 
     return _typed(
         types.void(R, C, a, rows, index, index, index, taps, index, index, b, index, added, added_rows, types.boolean,

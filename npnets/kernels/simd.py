@@ -39,6 +39,7 @@ if FORM == "plain":
         clamp,
         fma,
         lanes,
+        largest,
         load,
         load_part,
         multiply,
@@ -49,6 +50,8 @@ if FORM == "plain":
         store_part,
         stream,
         subtract,
+        weigh_row,
+        weigh_tile,
         where_inside,
     )
 else:
@@ -57,6 +60,7 @@ else:
         clamp,
         fma,
         lanes,
+        largest,
         load,
         load_part,
         multiply,
@@ -67,6 +71,8 @@ else:
         store_part,
         stream,
         subtract,
+        weigh_row,
+        weigh_tile,
         where_inside,
     )
 
@@ -79,6 +85,7 @@ __all__ = [
     "clamp",
     "fma",
     "lanes",
+    "largest",
     "load",
     "load_part",
     "multiply",
@@ -89,5 +96,7 @@ __all__ = [
     "store_part",
     "stream",
     "subtract",
+    "weigh_row",
+    "weigh_tile",
     "where_inside",
 ]

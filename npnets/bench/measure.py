@@ -164,7 +164,7 @@ def _row(
         entries.append(Entry(who.name, who.settings, seconds, own, flops, flops / peaks.flops, compare, difference))
     if work.train:
         return Row(work.title, work, threads, entries, None, others)
-    moved = sum(layer.moved for layer in ours.profile(work.network(), work.images()))
+    moved = work.batch * sum(layer.moved for layer in ours.profile(work.network(), work.images()))
     return Row(work.title, work, threads, entries, moved / entries[0].seconds.median / peaks.bytes, others)
 
 

@@ -142,10 +142,11 @@ def _rows(session: Session) -> dict[str, Any]:
     layers: dict[str, Any] = {}
     for work, threads in product(works, session.peaks):
         rows.append(session.row(work, threads, session.against, RUNS if options.memory else 0))
-        if options.layers:
-            title = f"{work.title}, {many(threads, 'thread')}: npnets' layers"
+        if options.layers and threads == min(session.peaks):
+            title = f"{work.title}: the fused steps of npnets' forward pass, one image on one thread"
             layers[title] = ours.profile(work.network(), work.images())
-            session.show(title, report.layer_table(layers[title], session.peaks[threads]))
+            one = session.peaks[1] if 1 in session.peaks else peaks(1, options.dtype)
+            session.show(title, report.layer_table(layers[title], one))
     if len(rows) > 1:
         session.show(report.summary(rows))
     _draw(session, rows)

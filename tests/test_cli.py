@@ -17,7 +17,8 @@ from npnets import cli
 from npnets.train import Trainer, run
 
 SMALL = (
-    "train", *USE, "--data", "tiny", "--width", "0.25", "--batch-size", "8", "--lr", "0.1", "--crop", "1", "--flip", "1",
+    "train", *USE, "--data", "tiny", "--width", "0.25", "--batch-size", "8", "--lr", "0.1", "--crop", "1",
+    "--flip", "1",
 )  # fmt: skip
 
 FILES = ["checkpoint.safetensors", "confusion.png", "curves.png", "log.csv"]

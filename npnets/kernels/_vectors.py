@@ -12,20 +12,21 @@ from numba.extending import intrinsic, models, register_model
 
 from npnets._jit import VECTOR_BYTES
 
+IR: Any = cgutils  # it has no types
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 Typed = tuple[Any, Callable[..., Any]]  # what an intrinsic returns: its signature, and what emits its code
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """Numba's type of a vector of values of one dtype."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype, self.lanes = dtype, VECTOR_BYTES * 8 // dtype.bitwidth
-        super().__init__(f"Vector({dtype}, {self.lanes})")
+        super().__init__(f"Vector({dtype}, {self.lanes})")  # type: ignore[no-untyped-call]
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
         super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.lanes))
 
@@ -100,25 +101,25 @@ class _Emit:
         """Ask for the line of the cache around an address; nothing happens where there is no memory."""
         hints = [ir.Constant(INT32, number) for number in (0, 3, 1)]  # to read, keep, data
         kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
-        self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0"), [address, *hints])
+        self.builder.call(IR.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0"), [address, *hints])
 
     def at_least(self, x: Any, low: Any) -> Any:
-        """A comparison with a NaN fails, so that it stays."""
+        """Return x or, where it is less, the bound; a comparison with a NaN fails, so that it stays."""
         return self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)
 
     def clamp(self, x: Any, low: Any, high: Any) -> Any:
-        """All comparisons with a NaN fail, so that it stays."""
+        """Return x inside of the bounds; all comparisons with a NaN fail, so that it stays."""
         x = self.at_least(x, low)
         return self.builder.select(self.builder.fcmp_ordered(">", x, high), high, x)
 
     def _call(self, name: str, returns: Any, *arguments: Any) -> Any:
         kind = ir.FunctionType(returns, [argument.type for argument in arguments])
         suffix = f".v{self.lanes}f{self.bytes * 8}" + (".p0" if "masked" in name else "")
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name + suffix), arguments)
+        return self.builder.call(IR.get_or_insert_function(self.builder.module, kind, name + suffix), arguments)
 
 
 def _typed(signature: Any, dtype: Any, emit: Callable[..., Any]) -> Typed:
-    """Return an intrinsic of this signature; `emit(e, *values)` emits its code and returns the value, if there is one."""
+    """Return an intrinsic of this signature; `emit(e, *values)` emits its code and returns the value, if any."""
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         value = emit(_Emit(context, builder, dtype), *values)
@@ -134,9 +135,7 @@ def lanes(typing: Any, a: Any) -> Typed:
 
 @intrinsic
 def load(typing: Any, a: Any, i: Any) -> Typed:
-    return _typed(
-        Vector(a.dtype)(a, types.int64), a.dtype, lambda e, array, index: e.load(e.place(a, array, index))
-    )
+    return _typed(Vector(a.dtype)(a, types.int64), a.dtype, lambda e, array, index: e.load(e.place(a, array, index)))
 
 
 @intrinsic
@@ -225,13 +224,15 @@ def largest(typing: Any, x: Any, y: Any) -> Typed:
 
 @intrinsic
 def weigh_tile(typing: Any, R: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any, K: Any, b: Any,
-               b0: Any, out: Any, out_rows: Any, n0: Any, vectors: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip
+               b0: Any, out: Any, out_rows: Any, n0: Any, vectors: Any, low: Any,
+               high: Any) -> Typed | None:  # fmt: skip
     if not isinstance(R, types.IntegerLiteral):
         return None  # Numba then asks again, with the literal
     r_all, index = range(R.literal_value), types.int64
 
     def emit(e: _Emit, _r: Any, a_: Any, rows_: Any, p_: Any, last_: Any, a0_: Any, taps_: Any, t0_: Any, K_: Any,
-             b_: Any, b0_: Any, out_: Any, out_rows_: Any, n0_: Any, vectors_: Any, low_: Any, high_: Any) -> None:  # fmt: skip
+             b_: Any, b0_: Any, out_: Any, out_rows_: Any, n0_: Any, vectors_: Any, low_: Any,
+             high_: Any) -> None:  # fmt: skip
         builder, zero, one = e.builder, ir.Constant(INT64, 0), ir.Constant(INT64, 1)
         q = [_least(builder, builder.add(p_, ir.Constant(INT64, r)), last_) for r in r_all]
         row = [e.place(a, a_, e.entry(rows, rows_, q[r]), a0_) for r in r_all]

@@ -1,4 +1,4 @@
-"""A training step's forward and backward passes as one program of phases, each of which walks memory as little as it can.
+"""A training step as one program of phases, forward and backward, each of which walks memory as little as it can.
 
 What is stored of the forward pass are the convolutions' raw outputs, and where ShuffleNet adds or joins, the units'.
 Normalisation and activation are applied as the next kernel loads, and again as the backward pass loads::
@@ -38,7 +38,6 @@ from npnets.kernels.simd import (
     lanes,
     load,
     load_part,
-    multiply as times,
     prefetch,
     splat,
     store,
@@ -46,6 +45,9 @@ from npnets.kernels.simd import (
     stream,
     subtract,
     where_inside,
+)
+from npnets.kernels.simd import (
+    multiply as times,
 )
 from npnets.kernels.team import complete, take, wait
 
@@ -74,7 +76,7 @@ MEAN_POOL_BACK, JOIN_BACK, SHORTCUT_BACK, PRODUCT_BACK, DEPTHWISE_BACK, STEM_BAC
 MAX_POOL_BACK, KEEP, KEEP_BACK, MOVE = 16, 17, 18, 19
 
 
-# -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c and c + S and so on ------
+# -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c, c + S and so on ------
 
 
 @jit
@@ -214,7 +216,7 @@ def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, o
             at = ((b * H + r) * W + c) * C
             if 3 * C <= V and (r < 0 or r >= H):
                 store(out, j, nothing)  # what it writes beyond its row, the next row overwrites
-            elif 3 * C <= V and 0 <= c and c + 3 <= W:
+            elif 3 * C <= V and c >= 0 and c + 3 <= W:
                 store(out, j, load_part(x, at, 3 * C))
             else:
                 for m in range(3 * C):
@@ -226,7 +228,7 @@ def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, o
 @jit
 def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array, x: Array,
              arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """A task is some blocks of pixels, a block some tiles' rows; its statistics are taken before the next one."""
+    """Take some blocks of pixels, a block some tiles' rows; its statistics are taken before the next one."""
     S, T, K, N, P = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK]
     pixels, stem = f[COUNTED], f[KIND] == STEM
     rows, out_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
@@ -318,8 +320,8 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
 
 # -- depthwise convolutions, 3 x 3 -------------------------------------------------------------------------------------
 #
-# A task is an image and some of its channels, Q of them: so many that the rows that are at work, of the source as it is
-# seen and of the gradient, fit into the first-level cache. They stand in rings: a row is made once and used three times.
+# A task is some images, or Q of the channels of one. The rows that are at work, of the source as it is seen and of the
+# gradient, stand in rings: a row is made once and used three times. While one is used, the next ones are fetched.
 
 
 @jit
@@ -429,7 +431,7 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
 @jit
 def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
                     arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """The gradient by the output is spread out with zeros between, so that its columns meet those of the source.
+    """Spread the gradient by the output out with zeros between, so that its columns meet those of the source.
 
     Row r of dx is the sum over rows i of the kernel of gradient row (r + top - i) / stride, where that is one, walked
     along backwards: with the kernel turned by 180 degrees.
@@ -584,8 +586,8 @@ def _mean_pool(b: int, source: Array, target: Array, bounds: Array, arena: Array
 
 
 @jit
-def _mean_pool_back(f: Array, b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array, sums: Array,
-                    scratch: Array) -> None:  # fmt: skip
+def _mean_pool_back(f: Array, b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array,
+                    sums: Array, scratch: Array) -> None:  # fmt: skip
     S, pixels = source[STRIDE], source[HEIGHT] * source[COLUMNS_]
     share, back = splat(arena, 1.0 / pixels), source[GRADIENT] + b * pixels * S
     for p in range(pixels):
@@ -609,7 +611,7 @@ def _average(f: Array, short: Array, k: int, l: int, h: int, w: int) -> tuple[in
 @jit
 def _join(f: Array, b: int, source: Array, target: Array, short: Array, bounds: Array, norm_bounds: Array,
           arena: Array, numbers: Array) -> None:  # fmt: skip
-    """u = act(shortcut + z), or act of the two side by side."""
+    """U = act(shortcut + z), or act of the two side by side."""
     T, S, Q, h, w = target[STRIDE], source[STRIDE], short[STRIDE], target[HEIGHT], target[COLUMNS_]
     V, c = lanes(arena), source[COEFFICIENTS]
     least, most = splat(arena, bounds[0]), splat(arena, bounds[1])
@@ -832,9 +834,9 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
             task = take(counts, phase)
             if task >= f[TASKS]:
                 break
-            if kind == PRODUCT or kind == STEM:
+            if kind in (PRODUCT, STEM):
                 _product(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
-            elif kind == PRODUCT_BACK or kind == STEM_BACK:
+            elif kind in (PRODUCT_BACK, STEM_BACK):
                 _product_back(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
             elif kind == DEPTHWISE:
                 _depthwise(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)

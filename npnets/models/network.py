@@ -18,7 +18,6 @@ from npnets.layers import (
     Sequential,
 )
 
-
 NO_GRADIENTS = "there are no gradients before the first net.backward(dlogits)"
 
 
@@ -290,7 +289,7 @@ class Network(Sequential):
         return self._flat
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy of a network has arrays of its own, which are no views of the first one's."""
+        """Leave out the flat arrays: a copy of a network has arrays of its own, which are no views of the first's."""
         return {**self.__dict__, "_flat": None}
 
     def _state(self) -> dict[str, Array]:

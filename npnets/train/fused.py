@@ -20,14 +20,9 @@ from npnets.kernels.product import packed_size, vector
 from npnets.kernels.team import counters
 from npnets.layers import (
     Activation,
-    AveragePool,
     BatchNorm,
     Convolution,
     DepthwiseConvolution,
-    Layer,
-    Linear,
-    MaxPool,
-    PointwiseConvolution,
 )
 from npnets.models import MobileNetV1, Network, ShuffleNetV1
 from npnets.models.shufflenet_v1 import ShuffleUnit
@@ -42,7 +37,7 @@ FORWARD_TASKS = 32
 # What is larger is written past the caches: it would be gone from them before it is read.
 CACHED_BYTES = 2**24
 
-# Tasks of a depthwise convolution: so many, of several images, and where there are few images with a part of the channels.
+# Tasks of a depthwise convolution: so many, of several images, and where there are few, with a part of the channels.
 DEPTHWISE_TASKS, LEAST_TASKS = 16, 8
 
 # Parameters that one task of the optimiser's step moves; what it is given where there is no optimiser.
@@ -111,7 +106,7 @@ class _Layout:
         return self.table_at[key]
 
     def steps(self, count: int, step: int) -> int:
-        """Return the place of the table 0, step, 2 step, …"""
+        """Return the place of the table 0, step, 2 step and so on."""
         return self.table("steps", count, step, make=lambda: np.arange(count) * step)
 
     def map(self, shape: tuple[int, int], channels: int, slot: int | None, **fields: int) -> _Map:
@@ -298,7 +293,8 @@ def _walk(o: _Layout, images: _Map) -> _Map:
         if isinstance(child, ShuffleUnit):
             at = _unit(o, at, child)
         else:
-            depthwise, norm, activation, pointwise, second, after = child.children.values()
+            layers: Any = child.children.values()
+            depthwise, norm, activation, pointwise, second, after = layers
             at = o.activated(_depthwise(o, at, depthwise, norm, _other(o)), activation)
             at = o.activated(_pointwise(o, at, pointwise, second, _other(o)), after)
     return at
@@ -340,7 +336,11 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * depth * N)
     panels = packed_size(back.block, N, 1, o.dtype)
-    o.scratch = max(o.scratch, (2 + ahead.block) * stride + ahead.block * depth, 2 * images.stride + back.block * (depth + stride) + panels + 128)
+    o.scratch = max(
+        o.scratch,
+        (2 + ahead.block) * stride + ahead.block * depth,
+        2 * images.stride + back.block * (depth + stride) + panels + 128,
+    )
     return out
 
 
@@ -473,7 +473,8 @@ def _classifier(o: _Layout, source: _Map) -> _Map:
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * K * N)
     o.scratch = max(o.scratch, 2 * T + ahead.block * (S + T) + 64,
-                    2 * S + back.block * (2 * S + lanes + T) + 4 * lanes + packed_size(back.block, N, 1, o.dtype) + 64)  # fmt: skip
+                    2 * S + back.block * (2 * S + lanes + T) + 4 * lanes + packed_size(back.block, N, 1, o.dtype)
+                    + 64)  # fmt: skip
     return out
 
 
@@ -529,9 +530,11 @@ def _known(net: Network) -> bool:
     for _, layer in net.layers():
         if isinstance(layer, Activation) and layer.kind == "leaky_relu":
             return False
-        if isinstance(layer, DepthwiseConvolution | Convolution):
-            if max(_check.window((8, 8), (3, 3), **layer.window).before) > 2:
-                return False
+        if (
+            isinstance(layer, DepthwiseConvolution | Convolution)
+            and max(_check.window((8, 8), (3, 3), **layer.window).before) > 2
+        ):
+            return False
         if isinstance(layer, ShuffleUnit):
             order = list(layer.children)
             if "shuffle" in order and order.index("shuffle") > order.index("depthwise"):

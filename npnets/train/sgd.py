@@ -103,7 +103,7 @@ class SGD:
                    self.weight_decay if decays else 0.0, self.nesterov)  # fmt: skip
 
     def rule(self) -> tuple[Array, Array, Array]:
-        """Return what `kernels.training.run` takes of an optimiser: all velocities; the runs; eta, mu, lambda, Nesterov."""
+        """Return what `kernels.training.run` takes of an optimiser: velocities; runs; eta, mu, lambda, Nesterov."""
         return self._flat_velocity, self._runs, np.array([self.lr, self.momentum, self.weight_decay, self.nesterov])
 
     def state_dict(self) -> dict[str, Array]:

@@ -22,13 +22,13 @@ class Vector(types.Type):
 
     def __init__(self, dtype: Any) -> None:
         self.dtype, self.lanes = dtype, VECTOR_BYTES * 8 // dtype.bitwidth
-        super().__init__(f"Vector({dtype}, {self.lanes})")  # type: ignore[no-untyped-call]
+        super().__init__(f"Vector({dtype}, {self.lanes})")
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
-        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.lanes))
+        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.lanes))  # type: ignore[no-untyped-call]
 
 
 class _Emit:

@@ -256,7 +256,7 @@ class Activation(Layer):
     def __init__(self, kind: str, negative_slope: float = 0.01) -> None:
         super().__init__()
         _check.one_of("activation", kind, self.KINDS)
-        self.kind = kind
+        self.kind, self.negative_slope = kind, negative_slope
         self._options = {"negative_slope": negative_slope} if kind == "leaky_relu" else {}
 
     def forward(self, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""A training step's forward and backward passes as one program of phases, each of which walks memory as little as it can.
+"""A training step as one program of phases, forward and backward, each of which walks memory as little as it can.
 
 What is stored of the forward pass are the convolutions' raw outputs, and where ShuffleNet adds or joins, the units'.
 Normalisation and activation are applied as the next kernel loads, and again as the backward pass loads::
@@ -30,6 +30,7 @@ import numpy as np
 from npnets._check import Array
 from npnets._jit import jit
 from npnets.kernels.product import multiply, pack, panel_vectors
+from npnets.kernels.sgd import move
 from npnets.kernels.simd import (
     add,
     clamp,
@@ -37,7 +38,6 @@ from npnets.kernels.simd import (
     lanes,
     load,
     load_part,
-    multiply as times,
     prefetch,
     splat,
     store,
@@ -46,14 +46,17 @@ from npnets.kernels.simd import (
     subtract,
     where_inside,
 )
+from npnets.kernels.simd import (
+    multiply as times,
+)
 from npnets.kernels.team import complete, take, wait
 
 # -- a phase: a row of the array `phases` ------------------------------------------------------------------------------
 
 (KIND, TASKS, SOURCE, TARGET, DEPTH, WIDTH, GROUPS, WEIGHT, PACKED, TURNED, PARTIAL, BLOCK, BLOCKS, STRIDE_V, STRIDE_H,
  TOP, LEFT, SHUFFLE, TAPS, SOURCE_ROWS, TARGET_ROWS, WEIGHT_ROWS, PIXEL_TAPS, ADDED, SHORT, SHORT_AT, SHORT_SIDE,
- COUNTED, ALONGSIDE) = range(29)  # fmt: skip
-PHASE_FIELDS = 29
+ COUNTED, ALONGSIDE, BIAS) = range(30)  # fmt: skip
+PHASE_FIELDS = 30
 
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
 
@@ -70,10 +73,10 @@ STATISTICS_PIXELS = 32
 
 PACK, STEM, PRODUCT, DEPTHWISE, FINISH, MAX_POOL, JOIN, MEAN_POOL = range(8)
 MEAN_POOL_BACK, JOIN_BACK, SHORTCUT_BACK, PRODUCT_BACK, DEPTHWISE_BACK, STEM_BACK, FINISH_BACK, REDUCE = range(8, 16)
-MAX_POOL_BACK = 16
+MAX_POOL_BACK, KEEP, KEEP_BACK, MOVE = 16, 17, 18, 19
 
 
-# -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c and c + S and so on ------
+# -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c, c + S and so on ------
 
 
 @jit
@@ -213,7 +216,7 @@ def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, o
             at = ((b * H + r) * W + c) * C
             if 3 * C <= V and (r < 0 or r >= H):
                 store(out, j, nothing)  # what it writes beyond its row, the next row overwrites
-            elif 3 * C <= V and 0 <= c and c + 3 <= W:
+            elif 3 * C <= V and c >= 0 and c + 3 <= W:
                 store(out, j, load_part(x, at, 3 * C))
             else:
                 for m in range(3 * C):
@@ -225,14 +228,15 @@ def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, o
 @jit
 def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array, x: Array,
              arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """A task is some blocks of pixels, a block some tiles' rows; its statistics are taken before the next one."""
+    """Take some blocks of pixels, a block some tiles' rows; its statistics are taken before the next one."""
     S, T, K, N, P = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK]
     pixels, stem = f[COUNTED], f[KIND] == STEM
     rows, out_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
     taps = tables[f[TAPS] : f[TAPS] + K]
     size, line = _panel_values(K, N, lanes(arena)), 64 // arena.itemsize
     s = target[SUMS] + task * target[SUM_GAP]
-    sums[s : s + 3 * T] = 0.0
+    if target[NORMED]:
+        sums[s : s + 3 * T] = 0.0
     for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
         n = min(P, pixels - p)
         a, at, out = scratch, (2 + P) * T, target[AT] + p * T
@@ -246,11 +250,13 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
         near_in, near_out = source[AT] + (p + n) * S, target[AT] + (p + n) * T
         part_in = 0 if stem else P * S // (line * f[GROUPS])
         part_out = 0 if target[STREAMS] else P * T // (line * f[GROUPS])
+        made, made_at = (scratch, 2 * T) if target[NORMED] else (arena, out)
         for g in range(f[GROUPS]):
             multiply(a, rows, 0, n, at + g * K, taps, 0, K, packed, f[PACKED] + g * size, N, arena, out_rows, False,
-                     scratch, out_rows, 2 * T + g * N, -np.inf, np.inf, arena, near_in + g * part_in * line, part_in,
+                     made, out_rows, made_at + g * N, -np.inf, np.inf, arena, near_in + g * part_in * line, part_in,
                      near_out + g * part_out * line, part_out)  # fmt: skip
-        _statistics(scratch, 2 * T, T, arena, out, T, T, n, target[STREAMS] != 0, sums, s, T, scratch)
+        if target[NORMED]:
+            _statistics(scratch, 2 * T, T, arena, out, T, T, n, target[STREAMS] != 0, sums, s, T, scratch)
 
 
 @jit
@@ -261,7 +267,7 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
     pixels, stem = f[COUNTED], f[KIND] == STEM_BACK
     W = lanes(arena)
     # no power of two, or the pixels' values of one channel would all fall into one set of the cache
-    step = K if stem else S + W
+    step = K if stem else S + W if source[NORMED] else S
     line = 64 // arena.itemsize
     size = _panel_values(N, K, W)
     a_at = 2 * S
@@ -282,18 +288,21 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
         _norm_gradient(arena, target[GRADIENT] + p * target[GRADIENT_STRIDE], target[GRADIENT_STRIDE], arena,
                        target[AT] + p * T, T, T, n, numbers, target[COEFFICIENTS], T, scratch, d_at, T)  # fmt: skip
         _panels(scratch, d_at, T, n, N, G, scratch, p_at)
+        a, a0 = scratch, a_at
         if stem:
             _patches(x, f, source, target, p, n, scratch, a_at, step)
-        else:
+        elif source[NORMED]:
             _activate(arena, at, S, S, n, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], scratch, a_at,
                       step)  # fmt: skip
+        else:
+            a, a0 = arena, at
         near_dz, near_t = target[GRADIENT] + (p + n) * target[GRADIENT_STRIDE], target[AT] + (p + n) * T
         part_t, part_s = P * T // (line * G), P * S // (line * G)
         part_back = 0 if source[STREAMS] else part_s
         d, d0 = (scratch, b_at) if source[NORMED] else (arena, back)
         for g in range(G):
             # dweight[m, n] += sum_p a[p, m] draw[p, n]
-            multiply(scratch, taps, 0, K, a_at + g * K, pixel_taps, 0, n, scratch,
+            multiply(a, taps, 0, K, a0 + g * K, pixel_taps, 0, n, scratch,
                      p_at + g * _panel_values(n, N, W), N, arena, weight_rows, begun, arena, weight_rows, part + g * N,
                      -np.inf, np.inf, arena, near_dz + g * part_t * line, part_t, near_t + g * part_t * line,
                      part_t)  # fmt: skip
@@ -311,8 +320,8 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
 
 # -- depthwise convolutions, 3 x 3 -------------------------------------------------------------------------------------
 #
-# A task is an image and some of its channels, Q of them: so many that the rows that are at work, of the source as it is
-# seen and of the gradient, fit into the first-level cache. They stand in rings: a row is made once and used three times.
+# A task is some images, or Q of the channels of one. The rows that are at work, of the source as it is seen and of the
+# gradient, stand in rings: a row is made once and used three times. While one is used, the next ones are fetched.
 
 
 @jit
@@ -389,39 +398,40 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
     S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
     h, w, sv, sh, top, left = target[HEIGHT], target[COLUMNS_], f[STRIDE_V], f[STRIDE_H], f[TOP], f[LEFT]
     parts = (S + f[BLOCK] - 1) // f[BLOCK]
-    b, m0 = task // parts, task % parts * f[BLOCK]
+    row, m0 = task // parts, task % parts * f[BLOCK]
     Q = min(f[BLOCK], S - m0)
     line = max(left + W, sh * (w - 1) + 3) * Q  # a row with its margins
     nothing, ring = 2 * Q, 2 * Q + line
     spare = ring + 3 * line
     made = spare + line
     scratch[nothing:spare] = 0.0
-    s = target[SUMS] + b * target[SUM_GAP] + m0
-    for row in range(3):
-        sums[s + row * S : s + row * S + Q] = 0.0
-    ready, begin = 0, 0  # rows that are, or were, in the ring; the first row whose statistics are not taken yet
-    for k in range(h):
-        r = sv * k - top
-        while ready < min(r + 3, H):
-            if ready >= r:
-                _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
-                            ring + ready % 3 * line + left * Q, spare)  # fmt: skip
-            ready += 1
-        r0 = ring + r % 3 * line if 0 <= r < H else nothing
-        r1 = ring + (r + 1) % 3 * line if 0 <= r + 1 < H else nothing
-        r2 = ring + (r + 2) % 3 * line if 0 <= r + 2 < H else nothing
-        _columns(scratch, r0, r1, r2, Q, sh * Q, packed, f[PACKED] + m0, S, scratch, made + (k - begin) * w * Q, Q, w,
-                 arena, source[AT] + (b * H + ready) * W * S + m0, S)  # fmt: skip
-        if (k + 1 - begin) * w >= STATISTICS_PIXELS or k + 1 == h:
-            _statistics(scratch, made, Q, arena, target[AT] + (b * h + begin) * w * S + m0, S, Q, (k + 1 - begin) * w,
-                        target[STREAMS] != 0, sums, s, S, scratch)  # fmt: skip
-            begin = k + 1
+    s = target[SUMS] + row * target[SUM_GAP] + m0
+    for kind in range(3):
+        sums[s + kind * S : s + kind * S + Q] = 0.0
+    for b in range(row * f[BLOCKS], min((row + 1) * f[BLOCKS], f[COUNTED])):
+        ready, begin = 0, 0  # rows that are, or were, in the ring; the first row whose statistics are not taken yet
+        for k in range(h):
+            r = sv * k - top
+            while ready < min(r + 3, H):
+                if ready >= r:
+                    _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
+                                ring + ready % 3 * line + left * Q, spare)  # fmt: skip
+                ready += 1
+            r0 = ring + r % 3 * line if 0 <= r < H else nothing
+            r1 = ring + (r + 1) % 3 * line if 0 <= r + 1 < H else nothing
+            r2 = ring + (r + 2) % 3 * line if 0 <= r + 2 < H else nothing
+            _columns(scratch, r0, r1, r2, Q, sh * Q, packed, f[PACKED] + m0, S, scratch, made + (k - begin) * w * Q, Q,
+                     w, arena, source[AT] + (b * H + ready) * W * S + m0, S)  # fmt: skip
+            if (k + 1 - begin) * w >= STATISTICS_PIXELS or k + 1 == h:
+                _statistics(scratch, made, Q, arena, target[AT] + (b * h + begin) * w * S + m0, S, Q,
+                            (k + 1 - begin) * w, target[STREAMS] != 0, sums, s, S, scratch)  # fmt: skip
+                begin = k + 1
 
 
 @jit
 def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
                     arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """The gradient by the output is spread out with zeros between, so that its columns meet those of the source.
+    """Spread the gradient by the output out with zeros between, so that its columns meet those of the source.
 
     Row r of dx is the sum over rows i of the kernel of gradient row (r + top - i) / stride, where that is one, walked
     along backwards: with the kernel turned by 180 degrees.
@@ -429,7 +439,7 @@ def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: A
     S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
     h, w, sv, sh, top, left = target[HEIGHT], target[COLUMNS_], f[STRIDE_V], f[STRIDE_H], f[TOP], f[LEFT]
     parts = (S + f[BLOCK] - 1) // f[BLOCK]
-    b, m0 = task // parts, task % parts * f[BLOCK]
+    row, m0 = task // parts, task % parts * f[BLOCK]
     Q = min(f[BLOCK], S - m0)
     depth, across = 3 + sv, 2 - left  # rows in the first ring; where the gradient's first column stands in its row
     line = max(left + W, sh * (w - 1) + 3, W + 2, across + sh * (w - 1) + 1) * Q
@@ -437,39 +447,39 @@ def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: A
     seen, spread = nothing + line, nothing + (1 + depth) * line
     spare = spread + 4 * line
     scratch[nothing : spare + 2 * line] = 0.0
-    s = source[SUMS] + b * source[SUM_GAP] + m0
+    s = source[SUMS] + row * source[SUM_GAP] + m0
     sums[s : s + Q] = 0.0
     sums[s + S : s + S + Q] = 0.0
-    part = f[PARTIAL] + b * 9 * S + m0
+    part = f[PARTIAL] + row * 9 * S + m0
     for tap in range(9):
         arena[part + tap * S : part + tap * S + Q] = 0.0
-    c = target[COEFFICIENTS] + m0
-    ready, written = 0, 0
-    for k in range(h):
-        r = sv * k - top
-        while ready < min(r + 3, H):
-            _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
-                        seen + ready % depth * line + left * Q, spare)  # fmt: skip
-            ready += 1
-        d, pixel = spread + k % 4 * line + across * Q, (b * h + k) * w
-        _norm_gradient(arena, target[GRADIENT] + pixel * target[GRADIENT_STRIDE] + m0, target[GRADIENT_STRIDE], arena,
-                       target[AT] + pixel * S + m0, S, Q, w, numbers, c, S, scratch, d, sh * Q)  # fmt: skip
-        for i in range(3):
-            if 0 <= r + i < H:
-                near = target[GRADIENT] + (pixel + w) * target[GRADIENT_STRIDE] + m0
-                gap = target[GRADIENT_STRIDE]
-                if i == 1:
-                    near, gap = target[AT] + (pixel + w) * S + m0, S
-                elif i == 2:
-                    near, gap = source[AT] + (b * H + ready) * W * S + m0, S
-                _columns_weight(scratch, seen + (r + i) % depth * line, d, Q, sh * Q, arena, part + 3 * i * S, S, w,
-                                arena, near, gap)  # fmt: skip
-        # rows of dx that no later row of the gradient adds to
-        end = H if k + 1 == h else min(H, sv * (k + 1) - top)
-        while written < end:
-            _gradient_row(f, b, written, k, m0, Q, source, bounds, tables, packed, arena, numbers, sums, s, scratch,
-                          nothing, seen + written % depth * line, spread, line, spare)  # fmt: skip
-            written += 1
+    c, gap = target[COEFFICIENTS] + m0, target[GRADIENT_STRIDE]
+    for b in range(row * f[BLOCKS], min((row + 1) * f[BLOCKS], f[COUNTED])):
+        ready, written = 0, 0
+        for k in range(h):
+            r = sv * k - top
+            while ready < min(r + 3, H):
+                _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
+                            seen + ready % depth * line + left * Q, spare)  # fmt: skip
+                ready += 1
+            d, pixel = spread + k % 4 * line + across * Q, (b * h + k) * w
+            _norm_gradient(arena, target[GRADIENT] + pixel * gap + m0, gap, arena, target[AT] + pixel * S + m0, S, Q, w,
+                           numbers, c, S, scratch, d, sh * Q)  # fmt: skip
+            for i in range(3):
+                if 0 <= r + i < H:
+                    near, near_gap = target[GRADIENT] + (pixel + w) * gap + m0, gap
+                    if i == 1:
+                        near, near_gap = target[AT] + (pixel + w) * S + m0, S
+                    elif i == 2:
+                        near, near_gap = source[AT] + (b * H + ready) * W * S + m0, S
+                    _columns_weight(scratch, seen + (r + i) % depth * line, d, Q, sh * Q, arena, part + 3 * i * S, S, w,
+                                    arena, near, near_gap)  # fmt: skip
+            # rows of dx that no later row of the gradient adds to
+            end = H if k + 1 == h else min(H, sv * (k + 1) - top)
+            while written < end:
+                _gradient_row(f, b, written, k, m0, Q, source, bounds, tables, packed, arena, numbers, sums, s,
+                              scratch, nothing, seen + written % depth * line, spread, line, spare)  # fmt: skip
+                written += 1
 
 
 @jit
@@ -539,6 +549,15 @@ def _max_pool(f: Array, b: int, source: Array, target: Array, bounds: Array, are
 
 
 @jit
+def _keep(b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array) -> None:
+    """Store what is used twice, as it is seen: a unit's input that no join or pool has made."""
+    S, pixels = source[STRIDE], source[HEIGHT] * source[COLUMNS_]
+    at = b * pixels * S
+    _activate(arena, source[AT] + at, S, S, pixels, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], arena,
+              target[AT] + at, S)  # fmt: skip
+
+
+@jit
 def _mask_image(f: Array, b: int, source: Array, bounds: Array, arena: Array, numbers: Array, sums: Array,
                 scratch: Array) -> None:  # fmt: skip
     """dz[source] is the gradient by the activation: mask it, row by row of the image, and sum."""
@@ -555,7 +574,7 @@ def _mask_image(f: Array, b: int, source: Array, bounds: Array, arena: Array, nu
 
 
 @jit
-def _mean_pool(f: Array, b: int, source: Array, bounds: Array, arena: Array, numbers: Array) -> None:
+def _mean_pool(b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array) -> None:
     S, pixels, c = source[STRIDE], source[HEIGHT] * source[COLUMNS_], source[COEFFICIENTS]
     least, most, share = splat(arena, bounds[0]), splat(arena, bounds[1]), splat(arena, 1.0 / pixels)
     at = source[AT] + b * pixels * S
@@ -563,17 +582,17 @@ def _mean_pool(f: Array, b: int, source: Array, bounds: Array, arena: Array, num
         scale, shift, total = load(numbers, c + SCALE * S + m), load(numbers, c + SHIFT * S + m), splat(arena, 0.0)
         for p in range(pixels):
             total = add(total, clamp(fma(load(arena, at + p * S + m), scale, shift), least, most))
-        store(arena, f[WEIGHT] + b * S + m, times(total, share))
+        store(arena, target[AT] + b * S + m, times(total, share))
 
 
 @jit
-def _mean_pool_back(f: Array, b: int, source: Array, bounds: Array, arena: Array, numbers: Array, sums: Array,
-                    scratch: Array) -> None:  # fmt: skip
+def _mean_pool_back(f: Array, b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array,
+                    sums: Array, scratch: Array) -> None:  # fmt: skip
     S, pixels = source[STRIDE], source[HEIGHT] * source[COLUMNS_]
     share, back = splat(arena, 1.0 / pixels), source[GRADIENT] + b * pixels * S
     for p in range(pixels):
         for m in range(0, S, lanes(arena)):
-            store(arena, back + p * S + m, times(load(arena, f[WEIGHT] + b * S + m), share))
+            store(arena, back + p * S + m, times(load(arena, target[GRADIENT] + b * S + m), share))
     if source[NORMED]:
         _mask_image(f, b, source, bounds, arena, numbers, sums, scratch)
 
@@ -592,7 +611,7 @@ def _average(f: Array, short: Array, k: int, l: int, h: int, w: int) -> tuple[in
 @jit
 def _join(f: Array, b: int, source: Array, target: Array, short: Array, bounds: Array, norm_bounds: Array,
           arena: Array, numbers: Array) -> None:  # fmt: skip
-    """u = act(shortcut + z), or act of the two side by side."""
+    """U = act(shortcut + z), or act of the two side by side."""
     T, S, Q, h, w = target[STRIDE], source[STRIDE], short[STRIDE], target[HEIGHT], target[COLUMNS_]
     V, c = lanes(arena), source[COEFFICIENTS]
     least, most = splat(arena, bounds[0]), splat(arena, bounds[1])
@@ -696,7 +715,8 @@ def _pack(f: Array, task: int, tables: Array, params: Array, packed: Array, noth
         return
     g, W = task // 2, lanes(packed)
     if task % 2 == 0:
-        pack(w[g * N :], N * G, 1, 0, K, N, 1, nothing, packed, f[PACKED] + g * _panel_values(K, N, W))
+        start = params[f[BIAS] : f[BIAS] + N] if f[BIAS] > 0 else nothing
+        pack(w[g * N :], N * G, 1, 0, K, N, 1, start, packed, f[PACKED] + g * _panel_values(K, N, W))
     else:
         pack(w[g * N :], 1, N * G, 0, N, K, 1, nothing, packed, f[TURNED] + g * _panel_values(N, K, W))
 
@@ -772,13 +792,25 @@ def _reduce(f: Array, task: int, arena: Array, grads: Array) -> None:
                 into[n] += part[n]
 
 
+@jit
+def _move(task: int, tasks: int, params: Array, grads: Array, velocity: Array, runs: Array, rule: Array) -> None:
+    """SGD's step for a share of all parameters; `runs` are neighbours (start, stop, whether they decay)."""
+    number = params.dtype.type
+    eta, mu, decay, nesterov = number(rule[0]), number(rule[1]), number(rule[2]), rule[3] != 0
+    first, last = len(params) * task // tasks, len(params) * (task + 1) // tasks
+    for run in range(len(runs)):
+        start, stop = max(runs[run, 0], first), min(runs[run, 1], last)
+        if start < stop:
+            move(start, stop, params, grads, velocity, eta, mu, decay if runs[run, 2] else number(0), nesterov)
+
+
 # -- the program -------------------------------------------------------------------------------------------------------
 
 
 @jit
 def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds: Array, tables: Array, x: Array,
         params: Array, grads: Array, buffers: Array, packed: Array, arena: Array, numbers: Array, sums: Array,
-        scratches: Array) -> None:  # fmt: skip
+        scratches: Array, velocity: Array, runs: Array, rule: Array) -> None:  # fmt: skip
     """Run the phases first..last (last excluded) together with all threads that were given the same counters.
 
     A phase that may go alongside the one before it does not wait for its end. The last counter gives each thread a row
@@ -802,9 +834,9 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
             task = take(counts, phase)
             if task >= f[TASKS]:
                 break
-            if kind == PRODUCT or kind == STEM:
+            if kind in (PRODUCT, STEM):
                 _product(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
-            elif kind == PRODUCT_BACK or kind == STEM_BACK:
+            elif kind in (PRODUCT_BACK, STEM_BACK):
                 _product_back(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
             elif kind == DEPTHWISE:
                 _depthwise(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)
@@ -816,12 +848,18 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
                 _finish(f, task, target, of_target, params, buffers, numbers, sums)
             elif kind == FINISH_BACK:
                 _finish_back(f, task, target, params, grads, numbers, sums)
+            elif kind == MOVE:
+                _move(task, f[TASKS], params, grads, velocity, runs, rule)
             elif kind == REDUCE:
                 _reduce(f, task, arena, grads)
+            elif kind == KEEP:
+                _keep(task, source, target, of_source, arena, numbers)
+            elif kind == KEEP_BACK:
+                _mask_image(f, task, source, of_source, arena, numbers, sums, scratch)
             elif kind == MEAN_POOL:
-                _mean_pool(f, task, source, of_source, arena, numbers)
+                _mean_pool(task, source, target, of_source, arena, numbers)
             elif kind == MEAN_POOL_BACK:
-                _mean_pool_back(f, task, source, of_source, arena, numbers, sums, scratch)
+                _mean_pool_back(f, task, source, target, of_source, arena, numbers, sums, scratch)
             elif kind == JOIN:
                 _join(f, task, source, target, maps[f[SHORT]], of_target, of_source, arena, numbers)
             elif kind == JOIN_BACK:

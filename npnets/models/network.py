@@ -19,6 +19,8 @@ from npnets.layers import (
     Sequential,
 )
 
+NO_GRADIENTS = "there are no gradients before the first net.backward(dlogits)"
+
 
 class Options(TypedDict, total=False):
     """What both networks accept by name, and `Builder` explains."""
@@ -160,8 +162,17 @@ class Flat:
         _take_over(self._views)
 
     def take_gradients(self) -> None:
-        """Take over gradients that the layers' own backward passes have written."""
-        _take_over(self._grads)
+        """Take over gradients that the layers' own backward passes have written.
+
+        Raises
+        ------
+        RuntimeError
+            There has been no backward pass.
+        """
+        try:
+            _take_over(self._grads)
+        except KeyError:
+            raise RuntimeError(NO_GRADIENTS) from None
 
     def give_gradients(self) -> None:
         """Let the layers' gradients be those in `grads`."""
@@ -249,7 +260,7 @@ class Network(Sequential):
         for path, layer in self.layers():
             for name in layer.params:
                 if name not in layer.grads:
-                    raise RuntimeError("there are no gradients before the first net.backward(dlogits)")
+                    raise RuntimeError(NO_GRADIENTS)
                 found[f"{path}.{name}"] = layer.grads[name]
         return found
 
@@ -290,7 +301,7 @@ class Network(Sequential):
         return self._flat
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy of a network has arrays of its own, which are no views of the first one's."""
+        """Leave out the flat arrays: a copy of a network has arrays of its own, which are no views of the first's."""
         return {**self.__dict__, "_flat": None}
 
     def _state(self) -> dict[str, Array]:

@@ -20,18 +20,13 @@ from npnets.kernels.product import packed_size, vector
 from npnets.kernels.team import counters
 from npnets.layers import (
     Activation,
-    AveragePool,
     BatchNorm,
     Convolution,
     DepthwiseConvolution,
-    Layer,
-    Linear,
-    MaxPool,
-    PointwiseConvolution,
 )
-from npnets.models import Network
+from npnets.models import MobileNetV1, Network, ShuffleNetV1
 from npnets.models.shufflenet_v1 import ShuffleUnit
-from npnets.ops import linear, linear_backward
+from npnets.train.sgd import SGD
 
 # Values in a task's blocks: they should stay in a second-level cache of 512 KB or more. Pixels of a block: sums of 6
 # and 5 rows.
@@ -42,8 +37,12 @@ FORWARD_TASKS = 32
 # What is larger is written past the caches: it would be gone from them before it is read.
 CACHED_BYTES = 2**24
 
-# Tasks of a depthwise convolution, where there are channels enough.
-LEAST_TASKS = 8
+# Tasks of a depthwise convolution: so many, of several images, and where there are few, with a part of the channels.
+DEPTHWISE_TASKS, LEAST_TASKS = 16, 8
+
+# Parameters that one task of the optimiser's step moves; what it is given where there is no optimiser.
+MOVED_VALUES = 2**15
+NO_RUNS, NO_RULE = np.zeros((0, 3), np.int64), np.zeros(4)
 
 # Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
 KEPT_PROGRAMS = 2
@@ -107,7 +106,7 @@ class _Layout:
         return self.table_at[key]
 
     def steps(self, count: int, step: int) -> int:
-        """Return the place of the table 0, step, 2 step, …"""
+        """Return the place of the table 0, step, 2 step and so on."""
         return self.table("steps", count, step, make=lambda: np.arange(count) * step)
 
     def map(self, shape: tuple[int, int], channels: int, slot: int | None, **fields: int) -> _Map:
@@ -206,14 +205,12 @@ class Program:
         o = _Layout(net, batch)
         images = o.map((height, width), channels, None)
         last = _walk(o, images)
-        _counted(o, last, batch)
-        self.features = o.take("arena", batch * last.stride), last
-        pools = o.phase(k.MEAN_POOL, batch, last, last, WEIGHT=self.features[0])
-        unpools = o.phase(k.MEAN_POOL_BACK, batch, last, last, WEIGHT=self.features[0])
-        o.forward.append(pools)
+        self.logits = _classifier(o, last)
         packs = [row for row in o.forward if row[k.KIND] == k.PACK]
+        packs.sort(key=lambda row: -row[k.DEPTH] * row[k.WIDTH])  # the largest first, so that all threads end together
         o.forward = packs + [row for row in o.forward if row[k.KIND] != k.PACK]
-        backward = [unpools, *(row for rows in reversed(o.backward) for row in rows)]
+        backward = [row for rows in reversed(o.backward) for row in rows]
+        backward.append(o.phase(k.MOVE, -(-len(o.flat.params) // MOVED_VALUES), last, last))
         for before, after in pairwise(backward):
             if before[k.KIND] == k.REDUCE and after[k.KIND] == k.FINISH_BACK:
                 after[k.ALONGSIDE] = 1
@@ -223,7 +220,8 @@ class Program:
         self.phases[np.isin(self.phases[:, k.KIND], (k.PRODUCT_BACK, k.DEPTHWISE_BACK, k.STEM_BACK, k.REDUCE)),
                     k.PARTIAL] = partial  # fmt: skip
         self.maps = np.array(o.maps)
-        self.fewest = batch * int((self.maps[:, k.HEIGHT] * self.maps[:, k.COLUMNS_]).min())
+        normed = self.maps[self.maps[:, k.NORMED] == 1]
+        self.fewest = batch * int((normed[:, k.HEIGHT] * normed[:, k.COLUMNS_]).min())
         slots = [o.take("arena", size) for size in o.gradients]
         for row, slot, offset in o.gradient_of:
             self.maps[row, k.GRADIENT] = slots[slot] + offset
@@ -233,44 +231,46 @@ class Program:
         self.packed = _aligned(o.sizes["packed"] + 256, net.dtype)
         self.numbers = _aligned(o.sizes["numbers"] + 256, net.dtype)
         self.sums = np.zeros(o.sizes["sums"] + 256)
-        for row in self.maps[(self.maps[:, k.NORMED] == 0) & (self.maps[:, k.AT] + 1 > 0)]:
+        for row in self.maps[1:][self.maps[1:, k.NORMED] == 0]:  # a map without a norm is seen, and changed, as it is
             at, stride = row[k.COEFFICIENTS], row[k.STRIDE]
-            if row is not self.maps[0]:
-                self.numbers[at : at + stride] = 1  # a map without a norm is seen as it is
+            for kind in k.SCALE, k.BY_GRADIENT:
+                self.numbers[at + kind * stride : at + (kind + 1) * stride] = 1
         self.scratch = o.scratch + 256
         self.scratches = np.zeros((0, 0), net.dtype)
         self.flat = o.flat
-        self.classifier = net.children["classifier"]
+        self.norms = [layer for _, layer in net.layers() if isinstance(layer, BatchNorm)]
+        self.bias_gradient = net.children["classifier"].grads
+        self.batch = batch
 
     def forward(self, x: Array) -> Array:
         """Return the logits; keep what `backward` needs until then."""
         self.flat.refresh()
-        self._run(x, 0, self.middle)
+        self._run(x, 0, self.middle, None)
         self.x = x
-        at, last = self.features
-        rows = self.arena[at : at + len(x) * last.stride].reshape(len(x), last.stride)
-        self.pooled = np.ascontiguousarray(rows[:, : last.channels])
-        return linear(self.pooled, *self.classifier.params.values())
+        return self._rows(k.AT).copy()
 
-    def backward(self, dlogits: Array) -> None:
-        """Fill the network's gradients."""
-        at, last = self.features
-        dx, *own = linear_backward(dlogits, self.pooled, self.classifier.params["weight"])
+    def backward(self, dlogits: Array, optimizer: SGD | None = None) -> None:
+        """Fill the network's gradients, and take the optimizer's step."""
         self.flat.give_gradients()
-        for name, value in zip(("weight", "bias"), own, strict=True):
-            self.classifier.grads[name][...] = value
-        rows = self.arena[at : at + len(dx) * last.stride].reshape(len(dx), last.stride)
-        rows[:, : last.channels] = dx
-        self._run(self.x, self.middle, len(self.phases))
+        self._rows(k.GRADIENT)[...] = dlogits
+        dlogits.sum(0, out=self.bias_gradient["bias"])
+        self._run(self.x, self.middle, len(self.phases), optimizer)
 
-    def _run(self, x: Array, first: int, last: int) -> None:
+    def _rows(self, field: int) -> Array:
+        """Return the logits, or their gradient, in the arena: (B, classes)."""
+        at, stride = self.maps[self.logits.row][field], self.logits.stride
+        rows = self.arena[at : at + self.batch * stride].reshape(self.batch, stride)
+        return rows[:, : self.logits.channels]
+
+    def _run(self, x: Array, first: int, last: int, optimizer: SGD | None) -> None:
         threads = get_threads()
         if len(self.scratches) < threads:
             values = -(-self.scratch // 64) * 64
             self.scratches = _aligned(threads * values, self.arena.dtype).reshape(threads, values)
+        rule = optimizer.rule() if optimizer is not None else (self.flat.params[:0], NO_RUNS, NO_RULE)
         team(k.run, self.work, counters(len(self.phases) + 1), self.phases, first, last, self.maps, self.bounds,
              self.tables, x.reshape(-1), self.flat.params, self.flat.grads, self.flat.buffers, self.packed, self.arena,
-             self.numbers, self.sums, self.scratches)  # fmt: skip
+             self.numbers, self.sums, self.scratches, *rule)  # fmt: skip
 
 
 def _aligned(values: int, dtype: np.dtype[Any]) -> Array:
@@ -293,7 +293,8 @@ def _walk(o: _Layout, images: _Map) -> _Map:
         if isinstance(child, ShuffleUnit):
             at = _unit(o, at, child)
         else:
-            depthwise, norm, activation, pointwise, second, after = child.children.values()
+            layers: Any = child.children.values()
+            depthwise, norm, activation, pointwise, second, after = layers
             at = o.activated(_depthwise(o, at, depthwise, norm, _other(o)), activation)
             at = o.activated(_pointwise(o, at, pointwise, second, _other(o)), after)
     return at
@@ -335,7 +336,11 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * depth * N)
     panels = packed_size(back.block, N, 1, o.dtype)
-    o.scratch = max(o.scratch, (2 + ahead.block) * stride + ahead.block * depth, 2 * images.stride + back.block * (depth + stride) + panels + 128)
+    o.scratch = max(
+        o.scratch,
+        (2 + ahead.block) * stride + ahead.block * depth,
+        2 * images.stride + back.block * (depth + stride) + panels + 128,
+    )
     return out
 
 
@@ -358,20 +363,22 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
     # a task has all channels of an image, for memory is read best in whole rows; but a few images are split
     parts = 1 if shuffle is not None else max(1, LEAST_TASKS // max(1, o.batch))
     channels = whole_vectors(-(-S // parts), o.dtype)
-    tasks = o.batch * -(-S // channels)
-    finish, finish_back = o.finishes(out, o.batch, 0)
-    _counted(o, source, o.batch)
+    images = -(-o.batch // DEPTHWISE_TASKS)  # of a task
+    rows = -(-o.batch // images)
+    tasks = rows * -(-S // channels)
+    finish, finish_back = o.finishes(out, rows, 0)
+    _counted(o, source, rows)
     o.forward += [
         o.phase(k.PACK, 1, source, out, BLOCK=S, ALONGSIDE=1, **fields),
-        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, **fields),
+        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
         finish,
     ]
     o.backward.append([
         finish_back,
-        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, **fields),
-        o.reduce(fields["WEIGHT"], o.batch, 9, source.channels, S, out),
+        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
+        o.reduce(fields["WEIGHT"], rows, 9, source.channels, S, out),
     ])  # fmt: skip
-    o.partial = max(o.partial, o.batch * 9 * S)
+    o.partial = max(o.partial, rows * 9 * S)
     line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * channels
     made = (k.STATISTICS_PIXELS + place.out[1]) * channels
     o.scratch = max(o.scratch, 2 * channels + 5 * line + made, 2 * channels + (1 + 3 + sv + 4 + 3) * line)
@@ -394,6 +401,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     back = _split(pixels, S + 2 * T, BACKWARD_VALUES, _chunks(weight.size))
     out = o.normed((source.height, source.width), weight.shape[1], slot, norm, max(ahead.tasks, FORWARD_TASKS))
     lanes = vector(o.dtype)
+    step = S + lanes if o.maps[source.row][k.NORMED] else S
     fields = {
         "DEPTH": K, "WIDTH": N, "GROUPS": groups, "COUNTED": pixels, "TAPS": o.steps(max(K, N), 1),
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(K, N, groups, o.dtype)),
@@ -411,7 +419,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
         finish_back,
         o.phase(k.PRODUCT_BACK, back.tasks, source, out, BLOCK=back.block, BLOCKS=back.blocks,
                 SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
-                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, S + lanes), **fields),
+                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, step), **fields),
         o.reduce(fields["WEIGHT"], back.tasks, K, N * groups, N * groups, out),
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * weight.size)
@@ -434,9 +442,58 @@ def _max_pool(o: _Layout, source: _Map, pool: Any) -> _Map:
     return out
 
 
+def _classifier(o: _Layout, source: _Map) -> _Map:
+    """Lay out the global average pool and the classifier: a pointwise convolution of one pixel, with a bias."""
+    layer = o.net.children["classifier"]
+    weight = layer.params["weight"]
+    K, N = weight.shape
+    pooled, out = o.map((1, 1), K, 2), o.map((1, 1), N, 3)
+    _counted(o, source, o.batch)
+    S, T, lanes = pooled.stride, out.stride, vector(o.dtype)
+    ahead = _split(o.batch, S + T, FORWARD_VALUES, 2)
+    back = _split(o.batch, S + 2 * T, BACKWARD_VALUES, 2)
+    fields = {
+        "DEPTH": K, "WIDTH": N, "GROUPS": 1, "COUNTED": o.batch, "TAPS": o.steps(max(K, N), 1),
+        "WEIGHT": o.flat.at(layer, "weight"), "BIAS": o.flat.at(layer, "bias"),
+        "PACKED": o.take("packed", packed_size(K, N, 1, o.dtype)),
+        "TURNED": o.take("packed", packed_size(N, K, 1, o.dtype)),
+    }  # fmt: skip
+    o.forward += [
+        o.phase(k.MEAN_POOL, o.batch, source, pooled),
+        o.phase(k.PACK, 2, pooled, out, ALONGSIDE=1, **fields),
+        o.phase(k.PRODUCT, ahead.tasks, pooled, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
+                SOURCE_ROWS=o.steps(ahead.block, S), TARGET_ROWS=o.steps(ahead.block, T), **fields),
+    ]  # fmt: skip
+    o.backward.append([
+        o.phase(k.PRODUCT_BACK, back.tasks, pooled, out, BLOCK=back.block, BLOCKS=back.blocks,
+                SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T), WEIGHT_ROWS=o.steps(K, N),
+                PIXEL_TAPS=o.steps(back.block, S), **fields),
+        o.reduce(fields["WEIGHT"], back.tasks, K, N, N, out),
+        o.phase(k.MEAN_POOL_BACK, o.batch, source, pooled),
+    ])  # fmt: skip
+    o.partial = max(o.partial, back.tasks * K * N)
+    o.scratch = max(o.scratch, 2 * T + ahead.block * (S + T) + 64,
+                    2 * S + back.block * (2 * S + lanes + T) + 4 * lanes + packed_size(back.block, N, 1, o.dtype)
+                    + 64)  # fmt: skip
+    return out
+
+
+def _keep(o: _Layout, source: _Map) -> _Map:
+    """Lay out a map once more, normalised and activated; the gradients of both have one place."""
+    slot = next(slot for row, slot, _ in o.gradient_of if row == source.row)
+    out = o.map((source.height, source.width), source.channels, slot)
+    _counted(o, source, o.batch)
+    o.forward.append(o.phase(k.KEEP, o.batch, source, out))
+    o.backward.append([o.phase(k.KEEP_BACK, o.batch, source, out)])
+    o.scratch = max(o.scratch, (2 + source.width) * source.stride)
+    return out
+
+
 def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
     """Lay out a ShuffleNet unit: two gradients at a time are its own, in the slots 2 and 3."""
     c = unit.children
+    if o.maps[source.row][k.NORMED]:
+        source = _keep(o, source)
     reduce = o.activated(_pointwise(o, source, c["reduce"], c["reduce_norm"], 2, adds=True), c["activation"])
     groups = c["shuffle"].groups if "shuffle" in c else None
     middle = _depthwise(o, reduce, c["depthwise"], c["depthwise_norm"], 3, groups)
@@ -468,20 +525,21 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
 
 def _known(net: Network) -> bool:
     """Return whether the program has all that this network does: not leaky ReLU, a wide padding, a shuffle behind."""
+    if type(net) not in (MobileNetV1, ShuffleNetV1):
+        return False
     for _, layer in net.layers():
-        if not layer.training or (isinstance(layer, Activation) and layer.kind == "leaky_relu"):
+        if isinstance(layer, Activation) and layer.kind == "leaky_relu":
             return False
-        if isinstance(layer, DepthwiseConvolution | Convolution):
-            window = _check.window((8, 8), (3, 3), **layer.window)
-            if max(window.before) > 2:
-                return False
-        if isinstance(layer, ShuffleUnit) and list(layer.children)[3] not in ("shuffle", "depthwise"):
-            return False
-        if isinstance(layer, ShuffleUnit) and list(layer.children).index("depthwise") + 2 != list(layer.children).index(
-            "expand"
+        if (
+            isinstance(layer, DepthwiseConvolution | Convolution)
+            and max(_check.window((8, 8), (3, 3), **layer.window).before) > 2
         ):
             return False
-    return type(net).__mro__[1] is Network
+        if isinstance(layer, ShuffleUnit):
+            order = list(layer.children)
+            if "shuffle" in order and order.index("shuffle") > order.index("depthwise"):
+                return False
+    return True
 
 
 _programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyDictionary()
@@ -490,17 +548,18 @@ _programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyD
 def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
     """Return the program for batches of this shape, made once, or None where the network's layers take the step.
 
-    That is so for what the program does not know, for a batch in which a channel has one value, which batch norm
-    refuses, and for an empty one.
+    That is so for what the program does not know; outside of training mode; for a batch in which a channel has one
+    value, which batch norm refuses; and for an empty one.
     """
-    if not _known(net):
-        return None
     made = _programs.setdefault(net, {})
     if shape not in made:
+        if shape[0] < 1 or not _known(net):
+            return None
         program = Program(net, shape)
         if program.fewest < 2:
             return None
         while len(made) >= KEPT_PROGRAMS:
             made.pop(next(iter(made)))
         made[shape] = program
-    return made[shape]
+    program = made[shape]
+    return program if all(norm.training for norm in program.norms) else None

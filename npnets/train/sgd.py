@@ -75,16 +75,17 @@ class SGD:
         flat, parameters = net.flat(), net.parameters()
         self._flat_velocity = np.zeros_like(flat.params if momentum else flat.params[:0])
         self._velocity: dict[str, Array] = {}
-        self._runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
+        runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
         at = 0
         for name, value in parameters.items():
             stop, decays = at + value.size, axes.get(value.ndim) not in skips
             if momentum:
                 self._velocity[name] = self._flat_velocity[at:stop].reshape(value.shape)
-            if self._runs and self._runs[-1][2] == decays:
-                at = self._runs.pop()[0]
-            self._runs.append((at, stop, decays))
+            if runs and runs[-1][2] == decays:
+                at = runs.pop()[0]
+            runs.append((at, stop, decays))
             at = stop
+        self._runs = np.array(runs, np.int64).reshape(-1, 3)
 
     def step(self) -> None:
         """Move the parameters once, in place.
@@ -94,13 +95,16 @@ class SGD:
         RuntimeError
             There has been no backward pass.
         """
-        self.net.gradients()  # raises where there are none
         flat = self.net.flat()
         flat.take_gradients()
         for start, stop, decays in self._runs:
             part = slice(start, stop)
             update(flat.params[part], flat.grads[part], self._flat_velocity[part], self.lr, self.momentum,
                    self.weight_decay if decays else 0.0, self.nesterov)  # fmt: skip
+
+    def rule(self) -> tuple[Array, Array, Array]:
+        """Return what `kernels.training.run` takes of an optimiser: velocities; runs; eta, mu, lambda, Nesterov."""
+        return self._flat_velocity, self._runs, np.array([self.lr, self.momentum, self.weight_decay, self.nesterov])
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the velocities v by the names of their parameters; nothing without momentum."""

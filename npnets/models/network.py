@@ -1,5 +1,6 @@
 """What both networks share: checks at the door, modes, state, and how layers are initialised."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Self, TypedDict
 
@@ -33,7 +34,7 @@ class Options(TypedDict, total=False):
 
 
 class Builder:
-    """Makes layers that share options and one stream of random numbers.
+    """Makes the layers of a network, which share options and one stream of random numbers.
 
     Weights are uniform in +-1 / sqrt(fan-in), as PyTorch's are by default, drawn in float64 in the order of the forward
     pass, so that a seed gives the same network in either dtype. Behind each convolution batch norm takes their scale
@@ -44,7 +45,9 @@ class Builder:
 
     def __init__(
         self,
+        network: type["Network"],
         seed: int,
+        /,
         *,
         activation: str = "relu",
         negative_slope: float = 0.01,
@@ -52,7 +55,10 @@ class Builder:
         bn_eps: float = 1e-5,
         bn_momentum: float = 0.1,
         dtype: Any = np.float32,
+        **unknown: object,
     ) -> None:
+        for name in unknown:
+            raise TypeError(f"{network.__name__} has no argument `{name}`; it takes {', '.join(_arguments(network))}")
         self.random = np.random.default_rng(_check.integer("seed", seed, 0))
         self.dtype = _dtype(dtype)
         _check.number("bn_eps", bn_eps, least=0.0, strictly=True)
@@ -93,6 +99,12 @@ class Builder:
         bound = fan_in**-0.5
         weight: Array = self.random.uniform(-bound, bound, shape).astype(self.dtype)
         return weight
+
+
+def _arguments(network: type["Network"]) -> list[str]:
+    """Return what `network` accepts by name."""
+    own = [name for name in inspect.signature(network).parameters if name != "options"]
+    return [*own, *Options.__annotations__]
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:

@@ -195,6 +195,21 @@ def _mean(work: Array, at: int, rows: Array, count: int, out_at: int, first: int
 
 
 @jit
+def _soon(steps: Array, s: int, tables: Array, p0: int, last: int, image_at: int, out_at: int,
+          line: int) -> tuple[int, int, int, int]:  # fmt: skip
+    """Return where what the next block p0..last reads and writes begins, and how many lines of the cache it takes."""
+    if p0 > last or steps[s + OUT_MOVES] == 0:
+        return 0, 0, 0, 0
+    first = tables[steps[s + OUT_ROWS] + p0]
+    write, writes = out_at + first, tables[steps[s + OUT_ROWS] + last] - first + steps[s + SOON_WRITES]
+    if steps[s + SOON_LENGTH] == 0:
+        return 0, 0, write, writes // line
+    first = tables[steps[s + SOON_ROWS] + p0]
+    reads = tables[steps[s + SOON_ROWS] + last] - first + steps[s + SOON_LENGTH]
+    return image_at + steps[s + SOON_AT] + first, reads // line, write, writes // line
+
+
+@jit
 def _task(steps: Array, first: int, last: int, tables: Array, params: Array, values: Array, x: Array, work: Array,
           pixels: int, p0: int, p1: int, part: int, parts: int, image: int, image_at: int,
           scratch_at: int) -> None:  # fmt: skip
@@ -214,27 +229,16 @@ def _task(steps: Array, first: int, last: int, tables: Array, params: Array, val
         if kind == PRODUCT:
             adds = steps[s + ADDED_ROWS] >= 0
             added_rows = tables[steps[s + ADDED_ROWS] + p0 :] if adds else out_rows
-            # what the next block reads and writes comes while the sums are computed
-            read = reads = write = writes = 0
-            last_soon = min(p1 + count, pixels) - 1
-            if p1 <= last_soon and steps[s + OUT_MOVES] > 0:
-                line = 64 // work.itemsize
-                write = out_at + tables[steps[s + OUT_ROWS] + p1]
-                writes = (tables[steps[s + OUT_ROWS] + last_soon] + steps[s + SOON_WRITES] + out_at - write) // line
-                if steps[s + SOON_LENGTH] > 0:
-                    soon = steps[s + SOON_ROWS]
-                    read = image_at + steps[s + SOON_AT] + tables[soon + p1]
-                    reads = (tables[soon + last_soon] - tables[soon + p1] + steps[s + SOON_LENGTH]) // line
-                reads //= max(1, N)
-                writes //= max(1, N)
+            line = 64 // work.itemsize
+            read, reads, write, writes = _soon(steps, s, tables, p1, min(p1 + count, pixels) - 1, image_at, out_at, line)
+            reads, writes = reads // max(1, N), writes // max(1, N)
             for call in range(N * part // parts, N * (part + 1) // parts):
                 c = steps[s + CALLS] + call * CALL
                 n0, columns = out_at + tables[c + CALL_TARGET], tables[c + CALL_COLUMNS]
                 multiply(work, rows, 0, count, at + tables[c + CALL_SOURCE], tables, t0 + tables[c + CALL_TAPS], K,
                          params, tables[c + CALL_WEIGHTS], columns, work, added_rows, adds, work, out_rows, n0, low,
                          high, work, read, reads, write, writes)  # fmt: skip
-                read += reads * 64 // work.itemsize
-                write += writes * 64 // work.itemsize
+                read, write = read + reads * line, write + writes * line
                 if leaks:
                     _leak(work, n0, out_rows, count, columns, values[v + 2])
         elif kind == DEPTHWISE:

@@ -172,7 +172,7 @@ class _Layout:
                     life[value] = min(life.get(value, (phase, 0))[0], phase), phase
         taken: list[tuple[int, int, tuple[int, int]]] = []
         at: dict[int, int] = {}
-        for value, (first, last) in sorted(life.items(), key=lambda item: (item[1][0], -self.places[item[0]].size)):
+        for value, (first, last) in sorted(life.items(), key=lambda item: -self.places[item[0]].size):
             size, start = _lines(self.places[value].size) + 2 * LINE, 0
             for begin, end, (other_first, other_last) in sorted(taken):
                 if other_first <= last and first <= other_last and begin < start + size and start < end:

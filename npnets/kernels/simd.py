@@ -29,6 +29,8 @@ for R C multiply-adds, and makes one loop of all convolutions: the taps of a poi
 of a 3 x 3 one also step over pixels and rows; those behind a channel shuffle are shuffled; a transposed matrix has the
 steps exchanged. On one core of a Zen 4 of 3.7 GHz, whose limit is 118 GF/s, it gives 115-117 from 64 terms on, and 104
 with 20 terms and two vectors.
+
+`weigh_tile` and `weigh_row` are its like for depthwise convolutions: vectors of channels, each with its own weights.
 """
 
 from npnets._jit import FORM

@@ -19,6 +19,9 @@ from npnets.layers import (
 )
 
 
+NO_GRADIENTS = "there are no gradients before the first net.backward(dlogits)"
+
+
 class Options(TypedDict, total=False):
     """What both networks accept by name, and `Builder` explains."""
 
@@ -148,8 +151,17 @@ class Flat:
         _take_over(self._views)
 
     def take_gradients(self) -> None:
-        """Take over gradients that the layers' own backward passes have written."""
-        _take_over(self._grads)
+        """Take over gradients that the layers' own backward passes have written.
+
+        Raises
+        ------
+        RuntimeError
+            There has been no backward pass.
+        """
+        try:
+            _take_over(self._grads)
+        except KeyError:
+            raise RuntimeError(NO_GRADIENTS) from None
 
     def give_gradients(self) -> None:
         """Let the layers' gradients be those in `grads`."""
@@ -237,7 +249,7 @@ class Network(Sequential):
         for path, layer in self.layers():
             for name in layer.params:
                 if name not in layer.grads:
-                    raise RuntimeError("there are no gradients before the first net.backward(dlogits)")
+                    raise RuntimeError(NO_GRADIENTS)
                 found[f"{path}.{name}"] = layer.grads[name]
         return found
 

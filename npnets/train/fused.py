@@ -29,21 +29,21 @@ from npnets.layers import (
     MaxPool,
     PointwiseConvolution,
 )
-from npnets.models import Network
+from npnets.models import MobileNetV1, Network, ShuffleNetV1
 from npnets.models.shufflenet_v1 import ShuffleUnit
 from npnets.ops import linear, linear_backward
 
 # Values in a task's blocks: they should stay in a second-level cache of 512 KB or more. Pixels of a block: sums of 6
 # and 5 rows.
 FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**18
-LEAST_PIXELS, MOST_PIXELS = 48, 240
+LEAST_PIXELS, MOST_PIXELS = 30, 240
 FORWARD_TASKS = 32
 
 # What is larger is written past the caches: it would be gone from them before it is read.
 CACHED_BYTES = 2**24
 
-# Tasks of a depthwise convolution, where there are channels enough.
-LEAST_TASKS = 8
+# Tasks of a depthwise convolution: so many, of several images, and where there are few images with a part of the channels.
+DEPTHWISE_TASKS, LEAST_TASKS = 16, 8
 
 # Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
 KEPT_PROGRAMS = 2
@@ -182,9 +182,11 @@ class _Product(NamedTuple):
 
 
 def _split(pixels: int, values: int, most: int, tasks: int) -> _Product:
-    """Cut pixels into even tasks, and these into even blocks of at most `most` values."""
+    """Cut pixels into even tasks, a power of two that threads can share, and these into blocks of `most` values."""
     largest = min(MOST_PIXELS, max(LEAST_PIXELS, most // values))
-    each = -(-pixels // max(1, min(tasks, pixels // LEAST_PIXELS)))
+    while tasks > 1 and pixels < tasks * LEAST_PIXELS:
+        tasks //= 2
+    each = -(-pixels // tasks)
     blocks = -(-each // largest)
     block = -(-each // blocks)
     return _Product(block, blocks, -(-pixels // (block * blocks)))
@@ -210,6 +212,7 @@ class Program:
         unpools = o.phase(k.MEAN_POOL_BACK, batch, last, last, WEIGHT=self.features[0])
         o.forward.append(pools)
         packs = [row for row in o.forward if row[k.KIND] == k.PACK]
+        packs.sort(key=lambda row: -row[k.DEPTH] * row[k.WIDTH])  # the largest first, so that all threads end together
         o.forward = packs + [row for row in o.forward if row[k.KIND] != k.PACK]
         backward = [unpools, *(row for rows in reversed(o.backward) for row in rows)]
         for before, after in pairwise(backward):
@@ -238,6 +241,7 @@ class Program:
         self.scratch = o.scratch + 256
         self.scratches = np.zeros((0, 0), net.dtype)
         self.flat = o.flat
+        self.norms = [layer for _, layer in net.layers() if isinstance(layer, BatchNorm)]
         self.classifier = net.children["classifier"]
 
     def forward(self, x: Array) -> Array:
@@ -356,20 +360,22 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
     # a task has all channels of an image, for memory is read best in whole rows; but a few images are split
     parts = 1 if shuffle is not None else max(1, LEAST_TASKS // max(1, o.batch))
     channels = whole_vectors(-(-S // parts), o.dtype)
-    tasks = o.batch * -(-S // channels)
-    finish, finish_back = o.finishes(out, o.batch, 0)
-    _counted(o, source, o.batch)
+    images = -(-o.batch // DEPTHWISE_TASKS)  # of a task
+    rows = -(-o.batch // images)
+    tasks = rows * -(-S // channels)
+    finish, finish_back = o.finishes(out, rows, 0)
+    _counted(o, source, rows)
     o.forward += [
         o.phase(k.PACK, 1, source, out, BLOCK=S, ALONGSIDE=1, **fields),
-        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, **fields),
+        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
         finish,
     ]
     o.backward.append([
         finish_back,
-        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, **fields),
-        o.reduce(fields["WEIGHT"], o.batch, 9, source.channels, S, out),
+        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
+        o.reduce(fields["WEIGHT"], rows, 9, source.channels, S, out),
     ])  # fmt: skip
-    o.partial = max(o.partial, o.batch * 9 * S)
+    o.partial = max(o.partial, rows * 9 * S)
     line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * channels
     made = (k.STATISTICS_PIXELS + place.out[1]) * channels
     o.scratch = max(o.scratch, 2 * channels + 5 * line + made, 2 * channels + (1 + 3 + sv + 4 + 3) * line)
@@ -392,6 +398,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     back = _split(pixels, S + 2 * T, BACKWARD_VALUES, _chunks(weight.size))
     out = o.normed((source.height, source.width), weight.shape[1], slot, norm, max(ahead.tasks, FORWARD_TASKS))
     lanes = vector(o.dtype)
+    step = S + lanes if o.maps[source.row][k.NORMED] else S
     fields = {
         "DEPTH": K, "WIDTH": N, "GROUPS": groups, "COUNTED": pixels, "TAPS": o.steps(max(K, N), 1),
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(K, N, groups, o.dtype)),
@@ -409,7 +416,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
         finish_back,
         o.phase(k.PRODUCT_BACK, back.tasks, source, out, BLOCK=back.block, BLOCKS=back.blocks,
                 SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
-                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, S + lanes), **fields),
+                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, step), **fields),
         o.reduce(fields["WEIGHT"], back.tasks, K, N * groups, N * groups, out),
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * weight.size)
@@ -432,9 +439,22 @@ def _max_pool(o: _Layout, source: _Map, pool: Any) -> _Map:
     return out
 
 
+def _keep(o: _Layout, source: _Map) -> _Map:
+    """Lay out a map once more, normalised and activated; the gradients of both have one place."""
+    slot = next(slot for row, slot, _ in o.gradient_of if row == source.row)
+    out = o.map((source.height, source.width), source.channels, slot)
+    _counted(o, source, o.batch)
+    o.forward.append(o.phase(k.KEEP, o.batch, source, out))
+    o.backward.append([o.phase(k.KEEP_BACK, o.batch, source, out)])
+    o.scratch = max(o.scratch, (2 + source.width) * source.stride)
+    return out
+
+
 def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
     """Lay out a ShuffleNet unit: two gradients at a time are its own, in the slots 2 and 3."""
     c = unit.children
+    if o.maps[source.row][k.NORMED]:
+        source = _keep(o, source)
     reduce = o.activated(_pointwise(o, source, c["reduce"], c["reduce_norm"], 2, adds=True), c["activation"])
     groups = c["shuffle"].groups if "shuffle" in c else None
     middle = _depthwise(o, reduce, c["depthwise"], c["depthwise_norm"], 3, groups)
@@ -466,20 +486,19 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
 
 def _known(net: Network) -> bool:
     """Return whether the program has all that this network does: not leaky ReLU, a wide padding, a shuffle behind."""
+    if type(net) not in (MobileNetV1, ShuffleNetV1):
+        return False
     for _, layer in net.layers():
-        if not layer.training or (isinstance(layer, Activation) and layer.kind == "leaky_relu"):
+        if isinstance(layer, Activation) and layer.kind == "leaky_relu":
             return False
         if isinstance(layer, DepthwiseConvolution | Convolution):
-            window = _check.window((8, 8), (3, 3), **layer.window)
-            if max(window.before) > 2:
+            if max(_check.window((8, 8), (3, 3), **layer.window).before) > 2:
                 return False
-        if isinstance(layer, ShuffleUnit) and list(layer.children)[3] not in ("shuffle", "depthwise"):
-            return False
-        if isinstance(layer, ShuffleUnit) and list(layer.children).index("depthwise") + 2 != list(layer.children).index(
-            "expand"
-        ):
-            return False
-    return type(net).__mro__[1] is Network
+        if isinstance(layer, ShuffleUnit):
+            order = list(layer.children)
+            if "shuffle" in order and order.index("shuffle") > order.index("depthwise"):
+                return False
+    return True
 
 
 _programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyDictionary()
@@ -488,17 +507,18 @@ _programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyD
 def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
     """Return the program for batches of this shape, made once, or None where the network's layers take the step.
 
-    That is so for what the program does not know, for a batch in which a channel has one value, which batch norm
-    refuses, and for an empty one.
+    That is so for what the program does not know; outside of training mode; for a batch in which a channel has one
+    value, which batch norm refuses; and for an empty one.
     """
-    if not _known(net):
-        return None
     made = _programs.setdefault(net, {})
     if shape not in made:
+        if shape[0] < 1 or not _known(net):
+            return None
         program = Program(net, shape)
         if program.fewest < 2:
             return None
         while len(made) >= KEPT_PROGRAMS:
             made.pop(next(iter(made)))
         made[shape] = program
-    return made[shape]
+    program = made[shape]
+    return program if all(norm.training for norm in program.norms) else None

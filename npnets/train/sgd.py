@@ -94,7 +94,6 @@ class SGD:
         RuntimeError
             There has been no backward pass.
         """
-        self.net.gradients()  # raises where there are none
         flat = self.net.flat()
         flat.take_gradients()
         for start, stop, decays in self._runs:

@@ -20,7 +20,7 @@ def load(a: Array, i: int) -> Any:
 
 @jit
 def store(a: Array, i: int, value: Any) -> None:
-    """Write a vector to a[i], a[i + 1], …"""
+    """Write a vector to a[i], a[i + 1] and so on."""
     a[i] = value
 
 
@@ -92,7 +92,8 @@ def largest(x: Any, y: Any) -> Any:
 
 @jit
 def weigh_tile(R: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int, b: Array,
-               b0: int, out: Array, out_rows: Array, n0: int, vectors: int, low: float, high: float) -> None:  # fmt: skip
+               b0: int, out: Array, out_rows: Array, n0: int, vectors: int, low: float,
+               high: float) -> None:  # fmt: skip
     """Weigh and add the taps of R rows, each channel for itself, from the tables' row p on.
 
     ::
@@ -118,7 +119,8 @@ def weigh_row(T: int, S: int, a: Array, a0: int, row: int, pixel: int, KH: int, 
 
     ::
 
-        out[n0 + t pitch + m] = clamp(b[m, 0] + sum_{i, j} a[a0 + i row + (S t + j) pixel + m] b[m, 1 + 3 i + j], low, high)
+        out[n0 + t pitch + m] = clamp(b[m, 0] + sum_{i, j} a[a0 + i row + (S t + j) pixel + m] b[m, 1 + 3 i + j],
+                                      low, high)
 
     for all m < vectors lanes, with b as in `weigh_tile`, and the sums in the same order. Whole vectors are read and
     written.

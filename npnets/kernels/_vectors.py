@@ -103,7 +103,7 @@ class _Emit:
         self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0"), [address, *hints])
 
     def at_least(self, x: Any, low: Any) -> Any:
-        """A comparison with a NaN fails, so that it stays."""
+        """Return x, or low where it is less; a comparison with a NaN fails, so that it stays."""
         return self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)
 
     def clamp(self, x: Any, low: Any, high: Any) -> Any:
@@ -225,13 +225,15 @@ def largest(typing: Any, x: Any, y: Any) -> Typed:
 
 @intrinsic
 def weigh_tile(typing: Any, R: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any, K: Any, b: Any,
-               b0: Any, out: Any, out_rows: Any, n0: Any, vectors: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip
+               b0: Any, out: Any, out_rows: Any, n0: Any, vectors: Any, low: Any,
+               high: Any) -> Typed | None:  # fmt: skip
     if not isinstance(R, types.IntegerLiteral):
         return None  # Numba then asks again, with the literal
     r_all, index = range(R.literal_value), types.int64
 
     def emit(e: _Emit, _r: Any, a_: Any, rows_: Any, p_: Any, last_: Any, a0_: Any, taps_: Any, t0_: Any, K_: Any,
-             b_: Any, b0_: Any, out_: Any, out_rows_: Any, n0_: Any, vectors_: Any, low_: Any, high_: Any) -> None:  # fmt: skip
+             b_: Any, b0_: Any, out_: Any, out_rows_: Any, n0_: Any, vectors_: Any, low_: Any,
+             high_: Any) -> None:  # fmt: skip
         builder, zero, one = e.builder, ir.Constant(INT64, 0), ir.Constant(INT64, 1)
         q = [_least(builder, builder.add(p_, ir.Constant(INT64, r)), last_) for r in r_all]
         row = [e.place(a, a_, e.entry(rows, rows_, q[r]), a0_) for r in r_all]

@@ -503,8 +503,8 @@ def _gradient_row(f: Array, b: int, r: int, k: int, m0: int, Q: int, source: Arr
 @jit
 def _max_pool(f: Array, b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array,
               backward: bool) -> None:  # fmt: skip
-    """3 x 3; backward, a window's gradient goes to the first of its values that equals the maximum."""
-    S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
+    """Backward, a window's gradient goes to the first of its values that equals the maximum."""
+    S, H, W, side = source[STRIDE], source[HEIGHT], source[COLUMNS_], f[SHORT_SIDE]
     h, w, c = target[HEIGHT], target[COLUMNS_], source[COEFFICIENTS]
     least, most, lowest = splat(arena, bounds[0]), splat(arena, bounds[1]), splat(arena, -np.inf)
     nearly, infinite, one = splat(arena, -bounds[4]), splat(arena, np.inf), splat(arena, 1.0)
@@ -521,9 +521,9 @@ def _max_pool(f: Array, b: int, source: Array, target: Array, bounds: Array, are
                     largest, upstream = load(arena, target[AT] + u + m), load(arena, target[GRADIENT] + u + m)
                 else:
                     free, largest, upstream = one, lowest, lowest
-                for i in range(3):
+                for i in range(side):
                     r = f[STRIDE_V] * k + i - f[TOP]
-                    for j in range(3):
+                    for j in range(side):
                         q = f[STRIDE_H] * l + j - f[LEFT]
                         if 0 <= r < H and 0 <= q < W:
                             place = (r * W + q) * S + m

@@ -115,11 +115,12 @@ class Flat:
     """
 
     def __init__(self, net: "Network") -> None:
+        self._layers = _inside(net)
         self._at: dict[tuple[int, str], int] = {}
         self._views: list[tuple[Layer, str, str, Array]] = []
         self.params = self._gather(net, "params", net.dtype)
         self.buffers = self._gather(net, "buffers", net.dtype)
-        self.grads = np.zeros_like(self.params)
+        self.grads = np.zeros(self.params.size, net.dtype)  # the system gives memory when it is written to
         self._grads = [
             (layer, "grads", name, self.grads[at : at + value.size].reshape(value.shape))
             for _, layer in net.layers()
@@ -143,6 +144,15 @@ class Flat:
         """Return where an array of a layer begins in the flat array of its kind."""
         return self._at[id(layer), name]
 
+    def fits(self, net: "Network") -> bool:
+        """Return whether these are still the layers of the network, and the shapes of its arrays."""
+        layers = _inside(net)
+        return (
+            len(layers) == len(self._layers)
+            and all(one is other for one, other in zip(layers, self._layers, strict=True))
+            and all(getattr(layer, kind)[name].shape == view.shape for layer, kind, name, view in self._views)
+        )
+
     def refresh(self) -> None:
         """Take over parameters and running statistics that somebody has put into a layer since."""
         _take_over(self._views)
@@ -155,6 +165,11 @@ class Flat:
         """Let the layers' gradients be those in `grads`."""
         for layer, _, name, view in self._grads:
             layer.grads[name] = view
+
+
+def _inside(net: "Network") -> list[Layer]:
+    """Return all layers but the network itself: what holds a `Flat` is not to keep the network alive."""
+    return [layer for _, layer in net.layers()][1:]
 
 
 def _take_over(views: list[tuple[Layer, str, str, Array]]) -> None:
@@ -171,7 +186,8 @@ class Network(Sequential):
     def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
         super().__init__(**children)
         self.in_channels, self.dtype = in_channels, dtype
-        self._flat: Flat | None = None
+        # Now and not when it is first needed, so that what somebody has got from `parameters` stays what is trained.
+        self._flat = Flat(self)
 
     def __call__(self, x: Array) -> Array:
         """Return the logits (B, classes) for images `x` (B, H, W, C) of the network's dtype.
@@ -271,15 +287,20 @@ class Network(Sequential):
             value[...] = state[name]
 
     def flat(self) -> Flat:
-        """Lay parameters, gradients and running statistics out in flat arrays, once; the layers' own become views."""
-        if self._flat is None:
+        """Return the flat arrays that the layers' own are views of; others where somebody has exchanged a layer."""
+        if not self._flat.fits(self):
             self._flat = Flat(self)
         self._flat.refresh()
         return self._flat
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy of a network has arrays of its own, which are no views of the first one's."""
-        return {**self.__dict__, "_flat": None}
+        """Leave out the flat arrays: what is copied or stored are the layers' own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_flat"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Lay out the flat arrays of a copy."""
+        self.__dict__.update(state)
+        self._flat = Flat(self)
 
     def _state(self) -> dict[str, Array]:
         return {

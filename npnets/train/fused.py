@@ -77,7 +77,8 @@ class _Layout:
         self.net, self.batch, self.dtype = net, batch, net.dtype
         self.flat = net.flat()
         self.maps: list[Array] = []
-        self.bounds: list[tuple[float, ...]] = []
+        self.norms: dict[int, BatchNorm] = {}  # by the rows of their maps
+        self.activations: dict[int, Activation] = {}
         self.forward: list[Array] = []
         self.backward: list[list[Array]] = []
         self.tables: list[Array] = []
@@ -128,7 +129,6 @@ class _Layout:
         for name, value in fields.items():
             row[getattr(k, name)] = value
         self.maps.append(row)
-        self.bounds.append((-math.inf, math.inf, 0.0, 0.0, float(np.finfo(self.dtype).smallest_subnormal)))
         return made
 
     def normed(self, shape: tuple[int, int], channels: int, slot: int, norm: BatchNorm, rows: int) -> _Map:
@@ -138,14 +138,12 @@ class _Layout:
         row[k.GAMMA] = self.flat.at(norm, "weight")
         row[k.MEAN], row[k.VARIANCE] = self.flat.at(norm, "running_mean"), self.flat.at(norm, "running_var")
         row[k.SUMS] = self.take("sums", max(rows, self.batch) * 3 * made.stride)
-        low, high, _, _, tiny = self.bounds[made.row]
-        self.bounds[made.row] = (low, high, norm.eps, norm.momentum, tiny)
+        self.norms[made.row] = norm
         return made
 
     def activated(self, made: _Map, activation: Activation) -> _Map:
         """Let a map be seen through an activation."""
-        _, _, *rest = self.bounds[made.row]
-        self.bounds[made.row] = (0.0, 6.0 if activation.kind == "relu6" else math.inf, *rest)
+        self.activations[made.row] = activation
         return made
 
     # -- phases --------------------------------------------------------------------------------------------------------
@@ -227,7 +225,9 @@ class Program:
         slots = [o.take("arena", size) for size in o.gradients]
         for row, slot, offset in o.gradient_of:
             self.maps[row, k.GRADIENT] = slots[slot] + offset
-        self.bounds = np.array(o.bounds)
+        tiny = float(np.finfo(net.dtype).smallest_subnormal)
+        self.bounds = np.array([(-math.inf, math.inf, 0.0, 0.0, tiny)] * len(o.maps))
+        self.norms, self.activations = o.norms, o.activations
         self.tables = np.concatenate(o.tables)
         self.arena = _aligned(o.sizes["arena"] + 256, net.dtype)
         self.packed = _aligned(o.sizes["packed"] + 256, net.dtype)
@@ -245,6 +245,10 @@ class Program:
     def forward(self, x: Array) -> Array:
         """Return the logits; keep what `backward` needs until then."""
         self.flat.refresh()
+        for row, activation in self.activations.items():
+            self.bounds[row, :2] = 0.0, 6.0 if activation.kind == "relu6" else math.inf
+        for row, norm in self.norms.items():
+            self.bounds[row, 2:4] = norm.eps, norm.momentum
         self._run(x, 0, self.middle)
         self.x = x
         at, last = self.features
@@ -287,9 +291,12 @@ def _walk(o: _Layout, images: _Map) -> _Map:
     """Lay out all layers up to the pool; return what comes out."""
     stem = list(o.net.children["stem"].children.values())
     at = _stem(o, images, stem[0], stem[1], stem[2])
+    units = list(o.net.children.values())[1:-2]
     if len(stem) > 3:
-        at = _max_pool(o, at, stem[3])
-    for child in list(o.net.children.values())[1:-2]:
+        at = _max_pool(o, at, (3, 3), stem[3].window)
+    elif units and isinstance(units[0], ShuffleUnit):  # whose shortcut takes the activation, not the raw output
+        at = _max_pool(o, at, (1, 1), {"stride": 1, "padding": 0})
+    for child in units:
         if isinstance(child, ShuffleUnit):
             at = _unit(o, at, child)
         else:
@@ -421,11 +428,12 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     return out
 
 
-def _max_pool(o: _Layout, source: _Map, pool: Any) -> _Map:
-    place = _check.window((source.height, source.width), (3, 3), **pool.window, pooling=True)
+def _max_pool(o: _Layout, source: _Map, side: tuple[int, int], window: dict[str, Any]) -> _Map:
+    place = _check.window((source.height, source.width), side, **window, pooling=True)
     out = o.map(place.out, source.channels, _other(o))
     fields = {
-        "STRIDE_V": place.stride[0], "STRIDE_H": place.stride[1], "TOP": place.before[0], "LEFT": place.before[1]
+        "STRIDE_V": place.stride[0], "STRIDE_H": place.stride[1], "TOP": place.before[0], "LEFT": place.before[1],
+        "SHORT_SIDE": side[0],
     }  # fmt: skip
     _counted(o, source, o.batch)
     o.forward.append(o.phase(k.MAX_POOL, o.batch, source, out, **fields))
@@ -496,7 +504,11 @@ def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
     if not _known(net):
         return None
     made = _programs.setdefault(net, {})
+    if shape in made and made[shape].flat is not net.flat():
+        made.clear()  # somebody has exchanged a layer
     if shape not in made:
+        if shape[0] == 0:
+            return None
         program = Program(net, shape)
         if program.fewest < 2:
             return None

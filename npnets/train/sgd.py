@@ -9,6 +9,7 @@ For each parameter w with the gradient g of the loss, weight decay lambda, momen
 The rate stands outside of v, so that a schedule changes the next step at once (Sutskever et al., 2013, have it inside).
 """
 
+import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -73,14 +74,12 @@ class SGD:
         # A depthwise weight is the only one with three axes, and what has one is a bias or batch norm's.
         axes = {3: "depthwise", 1: "1d"}
         flat, parameters = net.flat(), net.parameters()
+        self._shapes = {name: value.shape for name, value in parameters.items()}
         self._flat_velocity = np.zeros_like(flat.params if momentum else flat.params[:0])
-        self._velocity: dict[str, Array] = {}
         self._runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
         at = 0
-        for name, value in parameters.items():
+        for value in parameters.values():
             stop, decays = at + value.size, axes.get(value.ndim) not in skips
-            if momentum:
-                self._velocity[name] = self._flat_velocity[at:stop].reshape(value.shape)
             if self._runs and self._runs[-1][2] == decays:
                 at = self._runs.pop()[0]
             self._runs.append((at, stop, decays))
@@ -93,7 +92,11 @@ class SGD:
         ------
         RuntimeError
             There has been no backward pass.
+        ValueError
+            The network has other parameters than when the optimizer was made.
         """
+        if {name: value.shape for name, value in self.net.parameters().items()} != self._shapes:
+            raise ValueError("the network has other parameters than when its optimizer was made: make another SGD(net)")
         self.net.gradients()  # raises where there are none
         flat = self.net.flat()
         flat.take_gradients()
@@ -104,7 +107,7 @@ class SGD:
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the velocities v by the names of their parameters; nothing without momentum."""
-        return {name: value.copy() for name, value in self._velocity.items()}
+        return {name: value.copy() for name, value in self._velocity().items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy velocities from `state_dict` into the optimiser: all of them, or, where one does not fit, none.
@@ -116,9 +119,16 @@ class SGD:
         """
         for name, value in state.items():
             _check.array(name, value, "...")
-        if state.keys() != self._velocity.keys() or any(
-            state[name].shape != value.shape for name, value in self._velocity.items()
-        ):
+        own = self._velocity()
+        if state.keys() != own.keys() or any(state[name].shape != value.shape for name, value in own.items()):
             raise ValueError("the optimizer's state has not the names and shapes of this network's parameters")
-        for name, value in self._velocity.items():
+        for name, value in own.items():
             value[...] = state[name]
+
+    def _velocity(self) -> dict[str, Array]:
+        """Return the velocities as views: made anew, so that a copy of the optimizer has its own."""
+        found, at = {}, 0
+        for name, shape in self._shapes.items() if self.momentum else ():
+            found[name] = self._flat_velocity[at : at + math.prod(shape)].reshape(shape)
+            at += found[name].size
+        return found

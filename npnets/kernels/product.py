@@ -61,18 +61,21 @@ def pack(w: Array, step_k: int, step_n: int, step_g: int, K: int, N: int, groups
             for n in range(n0, n0 + C * W):
                 out[at + n - n0] = start[g * N + n] if n < N and len(start) > 0 else 0.0
             at += C * W
-            columns = min(C * W, N - n0)
-            for k in range(K):
-                row = g * step_g + k * step_k + n0 * step_n
-                if step_n == 1 and columns == C * W:
-                    for v in range(C):
-                        store(out, at + v * W, load(w, row + v * W))
-                else:
+            columns, row = min(C * W, N - n0), g * step_g + n0 * step_n
+            if step_n == 1 and columns == C * W:
+                for k in range(K):
+                    for v in range(0, C * W, W):
+                        store(out, at + k * C * W + v, load(w, row + k * step_k + v))
+            else:
+                # a few terms of all columns, then the next few: each line of w is read once where terms lie side by side
+                for k0 in range(0, K, 16):
                     for n in range(columns):
-                        out[at + n] = w[row + n * step_n]
+                        for k in range(k0, min(k0 + 16, K)):
+                            out[at + k * C * W + n] = w[row + k * step_k + n * step_n]
+                for k in range(K):
                     for n in range(columns, C * W):
-                        out[at + n] = 0.0
-                at += C * W
+                        out[at + k * C * W + n] = 0.0
+            at += K * C * W
             vectors -= C
             n0 += C * W
 

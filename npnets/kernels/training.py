@@ -70,7 +70,7 @@ STATISTICS_PIXELS = 32
 
 PACK, STEM, PRODUCT, DEPTHWISE, FINISH, MAX_POOL, JOIN, MEAN_POOL = range(8)
 MEAN_POOL_BACK, JOIN_BACK, SHORTCUT_BACK, PRODUCT_BACK, DEPTHWISE_BACK, STEM_BACK, FINISH_BACK, REDUCE = range(8, 16)
-MAX_POOL_BACK = 16
+MAX_POOL_BACK, KEEP, KEEP_BACK = 16, 17, 18
 
 
 # -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c and c + S and so on ------
@@ -261,7 +261,7 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
     pixels, stem = f[COUNTED], f[KIND] == STEM_BACK
     W = lanes(arena)
     # no power of two, or the pixels' values of one channel would all fall into one set of the cache
-    step = K if stem else S + W
+    step = K if stem else S + W if source[NORMED] else S
     line = 64 // arena.itemsize
     size = _panel_values(N, K, W)
     a_at = 2 * S
@@ -282,18 +282,21 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
         _norm_gradient(arena, target[GRADIENT] + p * target[GRADIENT_STRIDE], target[GRADIENT_STRIDE], arena,
                        target[AT] + p * T, T, T, n, numbers, target[COEFFICIENTS], T, scratch, d_at, T)  # fmt: skip
         _panels(scratch, d_at, T, n, N, G, scratch, p_at)
+        a, a0 = scratch, a_at
         if stem:
             _patches(x, f, source, target, p, n, scratch, a_at, step)
-        else:
+        elif source[NORMED]:
             _activate(arena, at, S, S, n, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], scratch, a_at,
                       step)  # fmt: skip
+        else:
+            a, a0 = arena, at
         near_dz, near_t = target[GRADIENT] + (p + n) * target[GRADIENT_STRIDE], target[AT] + (p + n) * T
         part_t, part_s = P * T // (line * G), P * S // (line * G)
         part_back = 0 if source[STREAMS] else part_s
         d, d0 = (scratch, b_at) if source[NORMED] else (arena, back)
         for g in range(G):
             # dweight[m, n] += sum_p a[p, m] draw[p, n]
-            multiply(scratch, taps, 0, K, a_at + g * K, pixel_taps, 0, n, scratch,
+            multiply(a, taps, 0, K, a0 + g * K, pixel_taps, 0, n, scratch,
                      p_at + g * _panel_values(n, N, W), N, arena, weight_rows, begun, arena, weight_rows, part + g * N,
                      -np.inf, np.inf, arena, near_dz + g * part_t * line, part_t, near_t + g * part_t * line,
                      part_t)  # fmt: skip
@@ -389,33 +392,34 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
     S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
     h, w, sv, sh, top, left = target[HEIGHT], target[COLUMNS_], f[STRIDE_V], f[STRIDE_H], f[TOP], f[LEFT]
     parts = (S + f[BLOCK] - 1) // f[BLOCK]
-    b, m0 = task // parts, task % parts * f[BLOCK]
+    row, m0 = task // parts, task % parts * f[BLOCK]
     Q = min(f[BLOCK], S - m0)
     line = max(left + W, sh * (w - 1) + 3) * Q  # a row with its margins
     nothing, ring = 2 * Q, 2 * Q + line
     spare = ring + 3 * line
     made = spare + line
     scratch[nothing:spare] = 0.0
-    s = target[SUMS] + b * target[SUM_GAP] + m0
-    for row in range(3):
-        sums[s + row * S : s + row * S + Q] = 0.0
-    ready, begin = 0, 0  # rows that are, or were, in the ring; the first row whose statistics are not taken yet
-    for k in range(h):
-        r = sv * k - top
-        while ready < min(r + 3, H):
-            if ready >= r:
-                _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
-                            ring + ready % 3 * line + left * Q, spare)  # fmt: skip
-            ready += 1
-        r0 = ring + r % 3 * line if 0 <= r < H else nothing
-        r1 = ring + (r + 1) % 3 * line if 0 <= r + 1 < H else nothing
-        r2 = ring + (r + 2) % 3 * line if 0 <= r + 2 < H else nothing
-        _columns(scratch, r0, r1, r2, Q, sh * Q, packed, f[PACKED] + m0, S, scratch, made + (k - begin) * w * Q, Q, w,
-                 arena, source[AT] + (b * H + ready) * W * S + m0, S)  # fmt: skip
-        if (k + 1 - begin) * w >= STATISTICS_PIXELS or k + 1 == h:
-            _statistics(scratch, made, Q, arena, target[AT] + (b * h + begin) * w * S + m0, S, Q, (k + 1 - begin) * w,
-                        target[STREAMS] != 0, sums, s, S, scratch)  # fmt: skip
-            begin = k + 1
+    s = target[SUMS] + row * target[SUM_GAP] + m0
+    for kind in range(3):
+        sums[s + kind * S : s + kind * S + Q] = 0.0
+    for b in range(row * f[BLOCKS], min((row + 1) * f[BLOCKS], f[COUNTED])):
+        ready, begin = 0, 0  # rows that are, or were, in the ring; the first row whose statistics are not taken yet
+        for k in range(h):
+            r = sv * k - top
+            while ready < min(r + 3, H):
+                if ready >= r:
+                    _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
+                                ring + ready % 3 * line + left * Q, spare)  # fmt: skip
+                ready += 1
+            r0 = ring + r % 3 * line if 0 <= r < H else nothing
+            r1 = ring + (r + 1) % 3 * line if 0 <= r + 1 < H else nothing
+            r2 = ring + (r + 2) % 3 * line if 0 <= r + 2 < H else nothing
+            _columns(scratch, r0, r1, r2, Q, sh * Q, packed, f[PACKED] + m0, S, scratch, made + (k - begin) * w * Q, Q,
+                     w, arena, source[AT] + (b * H + ready) * W * S + m0, S)  # fmt: skip
+            if (k + 1 - begin) * w >= STATISTICS_PIXELS or k + 1 == h:
+                _statistics(scratch, made, Q, arena, target[AT] + (b * h + begin) * w * S + m0, S, Q,
+                            (k + 1 - begin) * w, target[STREAMS] != 0, sums, s, S, scratch)  # fmt: skip
+                begin = k + 1
 
 
 @jit
@@ -429,7 +433,7 @@ def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: A
     S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
     h, w, sv, sh, top, left = target[HEIGHT], target[COLUMNS_], f[STRIDE_V], f[STRIDE_H], f[TOP], f[LEFT]
     parts = (S + f[BLOCK] - 1) // f[BLOCK]
-    b, m0 = task // parts, task % parts * f[BLOCK]
+    row, m0 = task // parts, task % parts * f[BLOCK]
     Q = min(f[BLOCK], S - m0)
     depth, across = 3 + sv, 2 - left  # rows in the first ring; where the gradient's first column stands in its row
     line = max(left + W, sh * (w - 1) + 3, W + 2, across + sh * (w - 1) + 1) * Q
@@ -437,39 +441,39 @@ def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: A
     seen, spread = nothing + line, nothing + (1 + depth) * line
     spare = spread + 4 * line
     scratch[nothing : spare + 2 * line] = 0.0
-    s = source[SUMS] + b * source[SUM_GAP] + m0
+    s = source[SUMS] + row * source[SUM_GAP] + m0
     sums[s : s + Q] = 0.0
     sums[s + S : s + S + Q] = 0.0
-    part = f[PARTIAL] + b * 9 * S + m0
+    part = f[PARTIAL] + row * 9 * S + m0
     for tap in range(9):
         arena[part + tap * S : part + tap * S + Q] = 0.0
-    c = target[COEFFICIENTS] + m0
-    ready, written = 0, 0
-    for k in range(h):
-        r = sv * k - top
-        while ready < min(r + 3, H):
-            _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
-                        seen + ready % depth * line + left * Q, spare)  # fmt: skip
-            ready += 1
-        d, pixel = spread + k % 4 * line + across * Q, (b * h + k) * w
-        _norm_gradient(arena, target[GRADIENT] + pixel * target[GRADIENT_STRIDE] + m0, target[GRADIENT_STRIDE], arena,
-                       target[AT] + pixel * S + m0, S, Q, w, numbers, c, S, scratch, d, sh * Q)  # fmt: skip
-        for i in range(3):
-            if 0 <= r + i < H:
-                near = target[GRADIENT] + (pixel + w) * target[GRADIENT_STRIDE] + m0
-                gap = target[GRADIENT_STRIDE]
-                if i == 1:
-                    near, gap = target[AT] + (pixel + w) * S + m0, S
-                elif i == 2:
-                    near, gap = source[AT] + (b * H + ready) * W * S + m0, S
-                _columns_weight(scratch, seen + (r + i) % depth * line, d, Q, sh * Q, arena, part + 3 * i * S, S, w,
-                                arena, near, gap)  # fmt: skip
-        # rows of dx that no later row of the gradient adds to
-        end = H if k + 1 == h else min(H, sv * (k + 1) - top)
-        while written < end:
-            _gradient_row(f, b, written, k, m0, Q, source, bounds, tables, packed, arena, numbers, sums, s, scratch,
-                          nothing, seen + written % depth * line, spread, line, spare)  # fmt: skip
-            written += 1
+    c, gap = target[COEFFICIENTS] + m0, target[GRADIENT_STRIDE]
+    for b in range(row * f[BLOCKS], min((row + 1) * f[BLOCKS], f[COUNTED])):
+        ready, written = 0, 0
+        for k in range(h):
+            r = sv * k - top
+            while ready < min(r + 3, H):
+                _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
+                            seen + ready % depth * line + left * Q, spare)  # fmt: skip
+                ready += 1
+            d, pixel = spread + k % 4 * line + across * Q, (b * h + k) * w
+            _norm_gradient(arena, target[GRADIENT] + pixel * gap + m0, gap, arena, target[AT] + pixel * S + m0, S, Q, w,
+                           numbers, c, S, scratch, d, sh * Q)  # fmt: skip
+            for i in range(3):
+                if 0 <= r + i < H:
+                    near, near_gap = target[GRADIENT] + (pixel + w) * gap + m0, gap
+                    if i == 1:
+                        near, near_gap = target[AT] + (pixel + w) * S + m0, S
+                    elif i == 2:
+                        near, near_gap = source[AT] + (b * H + ready) * W * S + m0, S
+                    _columns_weight(scratch, seen + (r + i) % depth * line, d, Q, sh * Q, arena, part + 3 * i * S, S, w,
+                                    arena, near, near_gap)  # fmt: skip
+            # rows of dx that no later row of the gradient adds to
+            end = H if k + 1 == h else min(H, sv * (k + 1) - top)
+            while written < end:
+                _gradient_row(f, b, written, k, m0, Q, source, bounds, tables, packed, arena, numbers, sums, s,
+                              scratch, nothing, seen + written % depth * line, spread, line, spare)  # fmt: skip
+                written += 1
 
 
 @jit
@@ -503,8 +507,8 @@ def _gradient_row(f: Array, b: int, r: int, k: int, m0: int, Q: int, source: Arr
 @jit
 def _max_pool(f: Array, b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array,
               backward: bool) -> None:  # fmt: skip
-    """Backward, a window's gradient goes to the first of its values that equals the maximum."""
-    S, H, W, side = source[STRIDE], source[HEIGHT], source[COLUMNS_], f[SHORT_SIDE]
+    """3 x 3; backward, a window's gradient goes to the first of its values that equals the maximum."""
+    S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
     h, w, c = target[HEIGHT], target[COLUMNS_], source[COEFFICIENTS]
     least, most, lowest = splat(arena, bounds[0]), splat(arena, bounds[1]), splat(arena, -np.inf)
     nearly, infinite, one = splat(arena, -bounds[4]), splat(arena, np.inf), splat(arena, 1.0)
@@ -521,9 +525,9 @@ def _max_pool(f: Array, b: int, source: Array, target: Array, bounds: Array, are
                     largest, upstream = load(arena, target[AT] + u + m), load(arena, target[GRADIENT] + u + m)
                 else:
                     free, largest, upstream = one, lowest, lowest
-                for i in range(side):
+                for i in range(3):
                     r = f[STRIDE_V] * k + i - f[TOP]
-                    for j in range(side):
+                    for j in range(3):
                         q = f[STRIDE_H] * l + j - f[LEFT]
                         if 0 <= r < H and 0 <= q < W:
                             place = (r * W + q) * S + m
@@ -536,6 +540,15 @@ def _max_pool(f: Array, b: int, source: Array, target: Array, bounds: Array, are
                                 largest = clamp(largest, a, infinite)
                 if not backward:
                     store(arena, target[AT] + u + m, largest)
+
+
+@jit
+def _keep(b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array) -> None:
+    """Store what is used twice, as it is seen: a unit's input that no join or pool has made."""
+    S, pixels = source[STRIDE], source[HEIGHT] * source[COLUMNS_]
+    at = b * pixels * S
+    _activate(arena, source[AT] + at, S, S, pixels, numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], arena,
+              target[AT] + at, S)  # fmt: skip
 
 
 @jit
@@ -785,7 +798,9 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
     of `scratches` of its own.
     """
     mine = take(counts, len(phases))
-    if mine >= len(scratches):
+    if mine >= len(scratches):  # the number of threads has grown meanwhile; who called returns when all is done
+        for phase in range(first, last):
+            wait(counts, phase, phases[phase, TASKS])
         return
     scratch, nothing = scratches[mine], arena[:0]
     complete_before = first
@@ -818,6 +833,10 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
                 _finish_back(f, task, target, params, grads, numbers, sums)
             elif kind == REDUCE:
                 _reduce(f, task, arena, grads)
+            elif kind == KEEP:
+                _keep(task, source, target, of_source, arena, numbers)
+            elif kind == KEEP_BACK:
+                _mask_image(f, task, source, of_source, arena, numbers, sums, scratch)
             elif kind == MEAN_POOL:
                 _mean_pool(f, task, source, of_source, arena, numbers)
             elif kind == MEAN_POOL_BACK:

@@ -19,6 +19,9 @@ from npnets.layers import (
 )
 
 
+NO_GRADIENTS = "there are no gradients before the first net.backward(dlogits)"
+
+
 class Options(TypedDict, total=False):
     """What both networks accept by name, and `Builder` explains."""
 
@@ -112,10 +115,15 @@ class Flat:
     ----------
     params, grads, buffers
         Flat arrays, in the order of the forward pass.
+    shapes
+        Of the parameters, by name.
     """
 
     def __init__(self, net: "Network") -> None:
-        self._layers = _inside(net)
+        self.shapes = {name: value.shape for name, value in net.parameters().items()}
+        # The network itself is not among them: what holds a `Flat` is not to keep it alive.
+        self._inner = [(layer, list(layer.children.values())) for _, layer in list(net.layers())[1:] if layer.children]
+        self._outer = list(net.children.values())
         self._at: dict[tuple[int, str], int] = {}
         self._views: list[tuple[Layer, str, str, Array]] = []
         self.params = self._gather(net, "params", net.dtype)
@@ -146,10 +154,9 @@ class Flat:
 
     def fits(self, net: "Network") -> bool:
         """Return whether these are still the layers of the network, and the shapes of its arrays."""
-        layers = _inside(net)
         return (
-            len(layers) == len(self._layers)
-            and all(one is other for one, other in zip(layers, self._layers, strict=True))
+            list(net.children.values()) == self._outer
+            and all(list(layer.children.values()) == inside for layer, inside in self._inner)
             and all(getattr(layer, kind)[name].shape == view.shape for layer, kind, name, view in self._views)
         )
 
@@ -158,18 +165,22 @@ class Flat:
         _take_over(self._views)
 
     def take_gradients(self) -> None:
-        """Take over gradients that the layers' own backward passes have written."""
-        _take_over(self._grads)
+        """Take over gradients that the layers' own backward passes have written.
+
+        Raises
+        ------
+        RuntimeError
+            There has been no backward pass.
+        """
+        try:
+            _take_over(self._grads)
+        except KeyError:
+            raise RuntimeError(NO_GRADIENTS) from None
 
     def give_gradients(self) -> None:
         """Let the layers' gradients be those in `grads`."""
         for layer, _, name, view in self._grads:
             layer.grads[name] = view
-
-
-def _inside(net: "Network") -> list[Layer]:
-    """Return all layers but the network itself: what holds a `Flat` is not to keep the network alive."""
-    return [layer for _, layer in net.layers()][1:]
 
 
 def _take_over(views: list[tuple[Layer, str, str, Array]]) -> None:
@@ -253,7 +264,7 @@ class Network(Sequential):
         for path, layer in self.layers():
             for name in layer.params:
                 if name not in layer.grads:
-                    raise RuntimeError("there are no gradients before the first net.backward(dlogits)")
+                    raise RuntimeError(NO_GRADIENTS)
                 found[f"{path}.{name}"] = layer.grads[name]
         return found
 

@@ -29,7 +29,7 @@ from npnets.layers import (
     MaxPool,
     PointwiseConvolution,
 )
-from npnets.models import Network
+from npnets.models import MobileNetV1, Network, ShuffleNetV1
 from npnets.models.shufflenet_v1 import ShuffleUnit
 from npnets.ops import linear, linear_backward
 
@@ -42,8 +42,8 @@ FORWARD_TASKS = 32
 # What is larger is written past the caches: it would be gone from them before it is read.
 CACHED_BYTES = 2**24
 
-# Tasks of a depthwise convolution, where there are channels enough.
-LEAST_TASKS = 8
+# Tasks of a depthwise convolution: so many, of several images, and where there are few images with a part of the channels.
+DEPTHWISE_TASKS, LEAST_TASKS = 16, 8
 
 # Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
 KEPT_PROGRAMS = 2
@@ -210,6 +210,7 @@ class Program:
         unpools = o.phase(k.MEAN_POOL_BACK, batch, last, last, WEIGHT=self.features[0])
         o.forward.append(pools)
         packs = [row for row in o.forward if row[k.KIND] == k.PACK]
+        packs.sort(key=lambda row: -row[k.DEPTH] * row[k.WIDTH])  # the largest first, so that all threads end together
         o.forward = packs + [row for row in o.forward if row[k.KIND] != k.PACK]
         backward = [unpools, *(row for rows in reversed(o.backward) for row in rows)]
         for before, after in pairwise(backward):
@@ -241,6 +242,12 @@ class Program:
         self.scratches = np.zeros((0, 0), net.dtype)
         self.flat = o.flat
         self.classifier = net.children["classifier"]
+
+    def fits(self) -> bool:
+        """Return whether the program still has what the layers do: somebody may have set their attributes."""
+        return all(norm.training for norm in self.norms.values()) and not any(
+            activation.kind == "leaky_relu" for activation in self.activations.values()
+        )
 
     def forward(self, x: Array) -> Array:
         """Return the logits; keep what `backward` needs until then."""
@@ -291,12 +298,9 @@ def _walk(o: _Layout, images: _Map) -> _Map:
     """Lay out all layers up to the pool; return what comes out."""
     stem = list(o.net.children["stem"].children.values())
     at = _stem(o, images, stem[0], stem[1], stem[2])
-    units = list(o.net.children.values())[1:-2]
     if len(stem) > 3:
-        at = _max_pool(o, at, (3, 3), stem[3].window)
-    elif units and isinstance(units[0], ShuffleUnit):  # whose shortcut takes the activation, not the raw output
-        at = _max_pool(o, at, (1, 1), {"stride": 1, "padding": 0})
-    for child in units:
+        at = _max_pool(o, at, stem[3])
+    for child in list(o.net.children.values())[1:-2]:
         if isinstance(child, ShuffleUnit):
             at = _unit(o, at, child)
         else:
@@ -365,20 +369,22 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
     # a task has all channels of an image, for memory is read best in whole rows; but a few images are split
     parts = 1 if shuffle is not None else max(1, LEAST_TASKS // max(1, o.batch))
     channels = whole_vectors(-(-S // parts), o.dtype)
-    tasks = o.batch * -(-S // channels)
-    finish, finish_back = o.finishes(out, o.batch, 0)
-    _counted(o, source, o.batch)
+    images = -(-o.batch // DEPTHWISE_TASKS)  # of a task
+    rows = -(-o.batch // images)
+    tasks = rows * -(-S // channels)
+    finish, finish_back = o.finishes(out, rows, 0)
+    _counted(o, source, rows)
     o.forward += [
         o.phase(k.PACK, 1, source, out, BLOCK=S, ALONGSIDE=1, **fields),
-        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, **fields),
+        o.phase(k.DEPTHWISE, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
         finish,
     ]
     o.backward.append([
         finish_back,
-        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, **fields),
-        o.reduce(fields["WEIGHT"], o.batch, 9, source.channels, S, out),
+        o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
+        o.reduce(fields["WEIGHT"], rows, 9, source.channels, S, out),
     ])  # fmt: skip
-    o.partial = max(o.partial, o.batch * 9 * S)
+    o.partial = max(o.partial, rows * 9 * S)
     line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * channels
     made = (k.STATISTICS_PIXELS + place.out[1]) * channels
     o.scratch = max(o.scratch, 2 * channels + 5 * line + made, 2 * channels + (1 + 3 + sv + 4 + 3) * line)
@@ -401,6 +407,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     back = _split(pixels, S + 2 * T, BACKWARD_VALUES, _chunks(weight.size))
     out = o.normed((source.height, source.width), weight.shape[1], slot, norm, max(ahead.tasks, FORWARD_TASKS))
     lanes = vector(o.dtype)
+    step = S + lanes if o.maps[source.row][k.NORMED] else S
     fields = {
         "DEPTH": K, "WIDTH": N, "GROUPS": groups, "COUNTED": pixels, "TAPS": o.steps(max(K, N), 1),
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(K, N, groups, o.dtype)),
@@ -418,7 +425,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
         finish_back,
         o.phase(k.PRODUCT_BACK, back.tasks, source, out, BLOCK=back.block, BLOCKS=back.blocks,
                 SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
-                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, S + lanes), **fields),
+                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, step), **fields),
         o.reduce(fields["WEIGHT"], back.tasks, K, N * groups, N * groups, out),
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * weight.size)
@@ -428,12 +435,11 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     return out
 
 
-def _max_pool(o: _Layout, source: _Map, side: tuple[int, int], window: dict[str, Any]) -> _Map:
-    place = _check.window((source.height, source.width), side, **window, pooling=True)
+def _max_pool(o: _Layout, source: _Map, pool: Any) -> _Map:
+    place = _check.window((source.height, source.width), (3, 3), **pool.window, pooling=True)
     out = o.map(place.out, source.channels, _other(o))
     fields = {
-        "STRIDE_V": place.stride[0], "STRIDE_H": place.stride[1], "TOP": place.before[0], "LEFT": place.before[1],
-        "SHORT_SIDE": side[0],
+        "STRIDE_V": place.stride[0], "STRIDE_H": place.stride[1], "TOP": place.before[0], "LEFT": place.before[1]
     }  # fmt: skip
     _counted(o, source, o.batch)
     o.forward.append(o.phase(k.MAX_POOL, o.batch, source, out, **fields))
@@ -442,9 +448,22 @@ def _max_pool(o: _Layout, source: _Map, side: tuple[int, int], window: dict[str,
     return out
 
 
+def _keep(o: _Layout, source: _Map) -> _Map:
+    """Lay out a map once more, normalised and activated; the gradients of both have one place."""
+    slot = next(slot for row, slot, _ in o.gradient_of if row == source.row)
+    out = o.map((source.height, source.width), source.channels, slot)
+    _counted(o, source, o.batch)
+    o.forward.append(o.phase(k.KEEP, o.batch, source, out))
+    o.backward.append([o.phase(k.KEEP_BACK, o.batch, source, out)])
+    o.scratch = max(o.scratch, (2 + source.width) * source.stride)
+    return out
+
+
 def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
     """Lay out a ShuffleNet unit: two gradients at a time are its own, in the slots 2 and 3."""
     c = unit.children
+    if o.maps[source.row][k.NORMED]:
+        source = _keep(o, source)
     reduce = o.activated(_pointwise(o, source, c["reduce"], c["reduce_norm"], 2, adds=True), c["activation"])
     groups = c["shuffle"].groups if "shuffle" in c else None
     middle = _depthwise(o, reduce, c["depthwise"], c["depthwise_norm"], 3, groups)
@@ -476,20 +495,19 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
 
 def _known(net: Network) -> bool:
     """Return whether the program has all that this network does: not leaky ReLU, a wide padding, a shuffle behind."""
+    if type(net) not in (MobileNetV1, ShuffleNetV1):
+        return False
     for _, layer in net.layers():
-        if not layer.training or (isinstance(layer, Activation) and layer.kind == "leaky_relu"):
+        if isinstance(layer, Activation) and layer.kind == "leaky_relu":
             return False
         if isinstance(layer, DepthwiseConvolution | Convolution):
-            window = _check.window((8, 8), (3, 3), **layer.window)
-            if max(window.before) > 2:
+            if max(_check.window((8, 8), (3, 3), **layer.window).before) > 2:
                 return False
-        if isinstance(layer, ShuffleUnit) and list(layer.children)[3] not in ("shuffle", "depthwise"):
-            return False
-        if isinstance(layer, ShuffleUnit) and list(layer.children).index("depthwise") + 2 != list(layer.children).index(
-            "expand"
-        ):
-            return False
-    return type(net).__mro__[1] is Network
+        if isinstance(layer, ShuffleUnit):
+            order = list(layer.children)
+            if "shuffle" in order and order.index("shuffle") > order.index("depthwise"):
+                return False
+    return True
 
 
 _programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyDictionary()
@@ -498,16 +516,14 @@ _programs: WeakKeyDictionary[Network, dict[tuple[int, ...], Program]] = WeakKeyD
 def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
     """Return the program for batches of this shape, made once, or None where the network's layers take the step.
 
-    That is so for what the program does not know, for a batch in which a channel has one value, which batch norm
-    refuses, and for an empty one.
+    That is so for what the program does not know; outside of training mode; for a batch in which a channel has one
+    value, which batch norm refuses; and for an empty one.
     """
-    if not _known(net):
-        return None
     made = _programs.setdefault(net, {})
     if shape in made and made[shape].flat is not net.flat():
         made.clear()  # somebody has exchanged a layer
     if shape not in made:
-        if shape[0] == 0:
+        if shape[0] < 1 or not _known(net):
             return None
         program = Program(net, shape)
         if program.fewest < 2:
@@ -515,4 +531,4 @@ def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
         while len(made) >= KEPT_PROGRAMS:
             made.pop(next(iter(made)))
         made[shape] = program
-    return made[shape]
+    return made[shape] if made[shape].fits() else None

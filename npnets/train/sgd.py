@@ -74,7 +74,7 @@ class SGD:
         # A depthwise weight is the only one with three axes, and what has one is a bias or batch norm's.
         axes = {3: "depthwise", 1: "1d"}
         flat, parameters = net.flat(), net.parameters()
-        self._shapes = {name: value.shape for name, value in parameters.items()}
+        self._shapes = flat.shapes
         self._flat_velocity = np.zeros_like(flat.params if momentum else flat.params[:0])
         self._runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
         at = 0
@@ -95,11 +95,12 @@ class SGD:
         ValueError
             The network has other parameters than when the optimizer was made.
         """
-        if {name: value.shape for name, value in self.net.parameters().items()} != self._shapes:
-            raise ValueError("the network has other parameters than when its optimizer was made: make another SGD(net)")
-        self.net.gradients()  # raises where there are none
         flat = self.net.flat()
+        if flat.shapes != self._shapes:
+            raise ValueError("the network has other parameters than when its optimizer was made: make another SGD(net)")
         flat.take_gradients()
+        if self.momentum and not len(self._flat_velocity):  # it has been set since
+            self._flat_velocity = np.zeros_like(flat.params)
         for start, stop, decays in self._runs:
             part = slice(start, stop)
             update(flat.params[part], flat.grads[part], self._flat_velocity[part], self.lr, self.momentum,
@@ -128,7 +129,7 @@ class SGD:
     def _velocity(self) -> dict[str, Array]:
         """Return the velocities as views: made anew, so that a copy of the optimizer has its own."""
         found, at = {}, 0
-        for name, shape in self._shapes.items() if self.momentum else ():
+        for name, shape in self._shapes.items() if len(self._flat_velocity) else ():
             found[name] = self._flat_velocity[at : at + math.prod(shape)].reshape(shape)
             at += found[name].size
         return found

@@ -17,7 +17,9 @@ from typing import Any, TypeVar, cast
 
 import numba
 from llvmlite import binding
-from numba.core.types import unliteral
+from numba.core import types
+
+unliteral: Any = types.unliteral
 
 OPTIONS: Any = numba.config  # its names are made at run time, so that type checkers do not see them
 

@@ -1,6 +1,7 @@
 """Whole networks against PyTorch: logits, every gradient by name, running statistics, ten losses; and pytorchcv's."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -55,6 +56,19 @@ def test_fused_as_pytorch(name):
     x, dlogits, (logits, gradients, state) = reference(name, True)
     expected = logits, {name: value for name, value in gradients.items() if name != "x"}, state
     assert_same(fused_results(CASES[name].numpy(), x, dlogits), expected)
+
+
+@pytest.mark.parametrize("name", ["mobilenet, grey, own rows", "shufflenet, branch first"])
+@pytest.mark.parametrize(("forward", "backward"), list(itertools.permutations(IMPLEMENTATIONS, 2)))
+def test_the_implementation_may_change_between_forward_and_backward(name, forward, backward):
+    """It is chosen call by call: what one forward pass keeps is what every backward pass takes."""
+    x, dlogits, (_, gradients, _) = reference(name, True)
+    net = CASES[name].numpy().train()
+    with npnets.use(forward):
+        net(x)
+    with npnets.use(backward):
+        dx = net.backward(dlogits)
+    assert_gradients({**net.gradients(), "x": dx}, gradients)
 
 
 def test_full_width():

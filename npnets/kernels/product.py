@@ -20,7 +20,7 @@ The tables stand for the shape of the convolution: see `simd`.
 import numpy as np
 
 from npnets._check import Array
-from npnets._jit import FORM, VECTOR_BYTES, jit
+from npnets._jit import VECTOR_BYTES, jit
 from npnets.kernels.simd import COLUMNS, lanes, load, multiply_tile, store
 
 INFINITY = float("inf")
@@ -67,7 +67,7 @@ def pack(w: Array, step_k: int, step_n: int, step_g: int, K: int, N: int, groups
                     for v in range(0, C * W, W):
                         store(out, at + k * C * W + v, load(w, row + k * step_k + v))
             else:
-                # a few terms of all columns, then the next few: each line of w is read once where terms lie side by side
+                # a few terms of all columns, then the next few: a line of w is read once where terms lie side by side
                 for k0 in range(0, K, 16):
                     for n in range(columns):
                         for k in range(k0, min(k0 + 16, K)):

@@ -13,7 +13,8 @@ from npnets._parallel import run
 
 
 @jit
-def _update(start: int, stop: int, w: Array, g: Array, v: Array, eta: Any, mu: Any, decay: Any, nesterov: bool) -> None:
+def move(start: int, stop: int, w: Array, g: Array, v: Array, eta: Any, mu: Any, decay: Any, nesterov: bool) -> None:
+    """Move the parameters start..stop."""
     zero = w.dtype.type(0)
     for i in range(start, stop):
         slope = g[i] + decay * w[i] if decay != zero else g[i]
@@ -26,4 +27,4 @@ def _update(start: int, stop: int, w: Array, g: Array, v: Array, eta: Any, mu: A
 def update(w: Array, g: Array, v: Array, eta: float, mu: float, decay: float, nesterov: bool) -> None:
     """Move the flat array w, and v where mu is not 0: then v is of w's length, otherwise it may be empty."""
     number = w.dtype.type
-    run(_update, w.size, 4 * w.size, w, g, v, number(eta), number(mu), number(decay), nesterov)
+    run(move, w.size, 4 * w.size, w, g, v, number(eta), number(mu), number(decay), nesterov)

@@ -1,4 +1,4 @@
-"""Vectors: the few words that the fast kernels are written in, and the tile of a matrix product that stays in registers.
+"""Vectors: the few words that the fast kernels are written in, and the tile of a product that stays in registers.
 
 A kernel that is written with `load`, `store`, `fma` … works on `lanes(a)` neighbouring values at a time. Numba has no
 vectors, and what LLVM makes of plain loops is half as fast at best, so these words are intrinsics (`_vectors`): each
@@ -31,14 +31,17 @@ steps exchanged. On one core of a Zen 4 of 3.7 GHz, whose limit is 118 GF/s, it 
 with 20 terms and two vectors.
 """
 
+from typing import TYPE_CHECKING
+
 from npnets._jit import FORM
 
-if FORM == "plain":
+if TYPE_CHECKING or FORM == "plain":  # to a type checker the words are those of `_plain`
     from npnets.kernels._plain import (
         add,
         clamp,
         fma,
         lanes,
+        largest,
         load,
         load_part,
         multiply,
@@ -49,6 +52,8 @@ if FORM == "plain":
         store_part,
         stream,
         subtract,
+        weigh_row,
+        weigh_tile,
         where_inside,
     )
 else:
@@ -57,6 +62,7 @@ else:
         clamp,
         fma,
         lanes,
+        largest,
         load,
         load_part,
         multiply,
@@ -67,6 +73,8 @@ else:
         store_part,
         stream,
         subtract,
+        weigh_row,
+        weigh_tile,
         where_inside,
     )
 
@@ -79,6 +87,7 @@ __all__ = [
     "clamp",
     "fma",
     "lanes",
+    "largest",
     "load",
     "load_part",
     "multiply",
@@ -89,5 +98,7 @@ __all__ = [
     "store_part",
     "stream",
     "subtract",
+    "weigh_row",
+    "weigh_tile",
     "where_inside",
 ]

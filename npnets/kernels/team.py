@@ -12,7 +12,8 @@ thread runs::
 Going from one phase to the next takes a microsecond or two, where handing a part to another Python thread takes fifty.
 Who comes late finds the tasks taken and joins where the others are; one thread alone does everything. So nobody ever
 waits for a thread that the system has not started: with other busy pools in the process, or none, it only gets slower
-by what is missing. What each task does and writes is fixed by the shapes, so that the bits are the same whoever does it.
+by what is missing. What each task does and writes is fixed by the shapes, so that the bits are the same whoever does
+it.
 
 Waiting spins for a microsecond, then asks whether another thread wants the core (`sched_yield`): where none does, that
 takes a third of a microsecond, and where the one that is waited for does, it gets it.
@@ -28,6 +29,8 @@ from numba.extending import intrinsic
 
 from npnets._check import Array
 from npnets._jit import OPTIONS, jit
+
+IR: Any = cgutils  # it has no types
 
 # Counters stand a cache line apart: two of them for each phase, tasks taken and tasks complete.
 LINE = 8
@@ -80,7 +83,7 @@ if not OPTIONS.DISABLE_JIT:
     def _let_others_run(typing: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             kind = ir.FunctionType(ir.IntType(32), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, YIELD), [])
+            builder.call(IR.get_or_insert_function(builder.module, kind, YIELD), [])
             return context.get_dummy_value()
 
         return types.void(), codegen

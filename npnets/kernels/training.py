@@ -1,4 +1,4 @@
-"""A training step's forward and backward passes as one program of phases, each of which walks memory as little as it can.
+"""A training step as one program of phases, forward and backward, each of which walks memory as little as it can.
 
 What is stored of the forward pass are the convolutions' raw outputs, and where ShuffleNet adds or joins, the units'.
 Normalisation and activation are applied as the next kernel loads, and again as the backward pass loads::
@@ -30,6 +30,7 @@ import numpy as np
 from npnets._check import Array
 from npnets._jit import jit
 from npnets.kernels.product import multiply, pack, panel_vectors
+from npnets.kernels.sgd import move
 from npnets.kernels.simd import (
     add,
     clamp,
@@ -37,7 +38,6 @@ from npnets.kernels.simd import (
     lanes,
     load,
     load_part,
-    multiply as times,
     prefetch,
     splat,
     store,
@@ -46,14 +46,17 @@ from npnets.kernels.simd import (
     subtract,
     where_inside,
 )
+from npnets.kernels.simd import (
+    multiply as times,
+)
 from npnets.kernels.team import complete, take, wait
 
 # -- a phase: a row of the array `phases` ------------------------------------------------------------------------------
 
 (KIND, TASKS, SOURCE, TARGET, DEPTH, WIDTH, GROUPS, WEIGHT, PACKED, TURNED, PARTIAL, BLOCK, BLOCKS, STRIDE_V, STRIDE_H,
  TOP, LEFT, SHUFFLE, TAPS, SOURCE_ROWS, TARGET_ROWS, WEIGHT_ROWS, PIXEL_TAPS, ADDED, SHORT, SHORT_AT, SHORT_SIDE,
- COUNTED, ALONGSIDE) = range(29)  # fmt: skip
-PHASE_FIELDS = 29
+ COUNTED, ALONGSIDE, BIAS) = range(30)  # fmt: skip
+PHASE_FIELDS = 30
 
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
 
@@ -70,10 +73,10 @@ STATISTICS_PIXELS = 32
 
 PACK, STEM, PRODUCT, DEPTHWISE, FINISH, MAX_POOL, JOIN, MEAN_POOL = range(8)
 MEAN_POOL_BACK, JOIN_BACK, SHORTCUT_BACK, PRODUCT_BACK, DEPTHWISE_BACK, STEM_BACK, FINISH_BACK, REDUCE = range(8, 16)
-MAX_POOL_BACK, KEEP, KEEP_BACK = 16, 17, 18
+MAX_POOL_BACK, KEEP, KEEP_BACK, MOVE = 16, 17, 18, 19
 
 
-# -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c and c + S and so on ------
+# -- blocks of pixels: `width` values of rows that lie `gap` apart, their channels' numbers at c, c + S and so on ------
 
 
 @jit
@@ -213,7 +216,7 @@ def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, o
             at = ((b * H + r) * W + c) * C
             if 3 * C <= V and (r < 0 or r >= H):
                 store(out, j, nothing)  # what it writes beyond its row, the next row overwrites
-            elif 3 * C <= V and 0 <= c and c + 3 <= W:
+            elif 3 * C <= V and c >= 0 and c + 3 <= W:
                 store(out, j, load_part(x, at, 3 * C))
             else:
                 for m in range(3 * C):
@@ -225,14 +228,15 @@ def _patches(x: Array, f: Array, source: Array, target: Array, p: int, n: int, o
 @jit
 def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array, x: Array,
              arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """A task is some blocks of pixels, a block some tiles' rows; its statistics are taken before the next one."""
+    """Take some blocks of pixels, a block some tiles' rows; its statistics are taken before the next one."""
     S, T, K, N, P = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK]
     pixels, stem = f[COUNTED], f[KIND] == STEM
     rows, out_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
     taps = tables[f[TAPS] : f[TAPS] + K]
     size, line = _panel_values(K, N, lanes(arena)), 64 // arena.itemsize
     s = target[SUMS] + task * target[SUM_GAP]
-    sums[s : s + 3 * T] = 0.0
+    if target[NORMED]:
+        sums[s : s + 3 * T] = 0.0
     for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
         n = min(P, pixels - p)
         a, at, out = scratch, (2 + P) * T, target[AT] + p * T
@@ -246,11 +250,13 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
         near_in, near_out = source[AT] + (p + n) * S, target[AT] + (p + n) * T
         part_in = 0 if stem else P * S // (line * f[GROUPS])
         part_out = 0 if target[STREAMS] else P * T // (line * f[GROUPS])
+        made, made_at = (scratch, 2 * T) if target[NORMED] else (arena, out)
         for g in range(f[GROUPS]):
             multiply(a, rows, 0, n, at + g * K, taps, 0, K, packed, f[PACKED] + g * size, N, arena, out_rows, False,
-                     scratch, out_rows, 2 * T + g * N, -np.inf, np.inf, arena, near_in + g * part_in * line, part_in,
+                     made, out_rows, made_at + g * N, -np.inf, np.inf, arena, near_in + g * part_in * line, part_in,
                      near_out + g * part_out * line, part_out)  # fmt: skip
-        _statistics(scratch, 2 * T, T, arena, out, T, T, n, target[STREAMS] != 0, sums, s, T, scratch)
+        if target[NORMED]:
+            _statistics(scratch, 2 * T, T, arena, out, T, T, n, target[STREAMS] != 0, sums, s, T, scratch)
 
 
 @jit
@@ -314,8 +320,8 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
 
 # -- depthwise convolutions, 3 x 3 -------------------------------------------------------------------------------------
 #
-# A task is an image and some of its channels, Q of them: so many that the rows that are at work, of the source as it is
-# seen and of the gradient, fit into the first-level cache. They stand in rings: a row is made once and used three times.
+# A task is some images, or Q of the channels of one. The rows that are at work, of the source as it is seen and of the
+# gradient, stand in rings: a row is made once and used three times. While one is used, the next ones are fetched.
 
 
 @jit
@@ -425,7 +431,7 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
 @jit
 def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
                     arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """The gradient by the output is spread out with zeros between, so that its columns meet those of the source.
+    """Spread the gradient by the output out with zeros between, so that its columns meet those of the source.
 
     Row r of dx is the sum over rows i of the kernel of gradient row (r + top - i) / stride, where that is one, walked
     along backwards: with the kernel turned by 180 degrees.
@@ -568,7 +574,7 @@ def _mask_image(f: Array, b: int, source: Array, bounds: Array, arena: Array, nu
 
 
 @jit
-def _mean_pool(f: Array, b: int, source: Array, bounds: Array, arena: Array, numbers: Array) -> None:
+def _mean_pool(b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array) -> None:
     S, pixels, c = source[STRIDE], source[HEIGHT] * source[COLUMNS_], source[COEFFICIENTS]
     least, most, share = splat(arena, bounds[0]), splat(arena, bounds[1]), splat(arena, 1.0 / pixels)
     at = source[AT] + b * pixels * S
@@ -576,17 +582,17 @@ def _mean_pool(f: Array, b: int, source: Array, bounds: Array, arena: Array, num
         scale, shift, total = load(numbers, c + SCALE * S + m), load(numbers, c + SHIFT * S + m), splat(arena, 0.0)
         for p in range(pixels):
             total = add(total, clamp(fma(load(arena, at + p * S + m), scale, shift), least, most))
-        store(arena, f[WEIGHT] + b * S + m, times(total, share))
+        store(arena, target[AT] + b * S + m, times(total, share))
 
 
 @jit
-def _mean_pool_back(f: Array, b: int, source: Array, bounds: Array, arena: Array, numbers: Array, sums: Array,
-                    scratch: Array) -> None:  # fmt: skip
+def _mean_pool_back(f: Array, b: int, source: Array, target: Array, bounds: Array, arena: Array, numbers: Array,
+                    sums: Array, scratch: Array) -> None:  # fmt: skip
     S, pixels = source[STRIDE], source[HEIGHT] * source[COLUMNS_]
     share, back = splat(arena, 1.0 / pixels), source[GRADIENT] + b * pixels * S
     for p in range(pixels):
         for m in range(0, S, lanes(arena)):
-            store(arena, back + p * S + m, times(load(arena, f[WEIGHT] + b * S + m), share))
+            store(arena, back + p * S + m, times(load(arena, target[GRADIENT] + b * S + m), share))
     if source[NORMED]:
         _mask_image(f, b, source, bounds, arena, numbers, sums, scratch)
 
@@ -605,7 +611,7 @@ def _average(f: Array, short: Array, k: int, l: int, h: int, w: int) -> tuple[in
 @jit
 def _join(f: Array, b: int, source: Array, target: Array, short: Array, bounds: Array, norm_bounds: Array,
           arena: Array, numbers: Array) -> None:  # fmt: skip
-    """u = act(shortcut + z), or act of the two side by side."""
+    """U = act(shortcut + z), or act of the two side by side."""
     T, S, Q, h, w = target[STRIDE], source[STRIDE], short[STRIDE], target[HEIGHT], target[COLUMNS_]
     V, c = lanes(arena), source[COEFFICIENTS]
     least, most = splat(arena, bounds[0]), splat(arena, bounds[1])
@@ -709,7 +715,8 @@ def _pack(f: Array, task: int, tables: Array, params: Array, packed: Array, noth
         return
     g, W = task // 2, lanes(packed)
     if task % 2 == 0:
-        pack(w[g * N :], N * G, 1, 0, K, N, 1, nothing, packed, f[PACKED] + g * _panel_values(K, N, W))
+        start = params[f[BIAS] : f[BIAS] + N] if f[BIAS] > 0 else nothing
+        pack(w[g * N :], N * G, 1, 0, K, N, 1, start, packed, f[PACKED] + g * _panel_values(K, N, W))
     else:
         pack(w[g * N :], 1, N * G, 0, N, K, 1, nothing, packed, f[TURNED] + g * _panel_values(N, K, W))
 
@@ -785,13 +792,25 @@ def _reduce(f: Array, task: int, arena: Array, grads: Array) -> None:
                 into[n] += part[n]
 
 
+@jit
+def _move(task: int, tasks: int, params: Array, grads: Array, velocity: Array, runs: Array, rule: Array) -> None:
+    """SGD's step for a share of all parameters; `runs` are neighbours (start, stop, whether they decay)."""
+    number = params.dtype.type
+    eta, mu, decay, nesterov = number(rule[0]), number(rule[1]), number(rule[2]), rule[3] != 0
+    first, last = len(params) * task // tasks, len(params) * (task + 1) // tasks
+    for run in range(len(runs)):
+        start, stop = max(runs[run, 0], first), min(runs[run, 1], last)
+        if start < stop:
+            move(start, stop, params, grads, velocity, eta, mu, decay if runs[run, 2] else number(0), nesterov)
+
+
 # -- the program -------------------------------------------------------------------------------------------------------
 
 
 @jit
 def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds: Array, tables: Array, x: Array,
         params: Array, grads: Array, buffers: Array, packed: Array, arena: Array, numbers: Array, sums: Array,
-        scratches: Array) -> None:  # fmt: skip
+        scratches: Array, velocity: Array, runs: Array, rule: Array) -> None:  # fmt: skip
     """Run the phases first..last (last excluded) together with all threads that were given the same counters.
 
     A phase that may go alongside the one before it does not wait for its end. The last counter gives each thread a row
@@ -817,9 +836,9 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
             task = take(counts, phase)
             if task >= f[TASKS]:
                 break
-            if kind == PRODUCT or kind == STEM:
+            if kind in (PRODUCT, STEM):
                 _product(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
-            elif kind == PRODUCT_BACK or kind == STEM_BACK:
+            elif kind in (PRODUCT_BACK, STEM_BACK):
                 _product_back(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
             elif kind == DEPTHWISE:
                 _depthwise(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)
@@ -831,6 +850,8 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
                 _finish(f, task, target, of_target, params, buffers, numbers, sums)
             elif kind == FINISH_BACK:
                 _finish_back(f, task, target, params, grads, numbers, sums)
+            elif kind == MOVE:
+                _move(task, f[TASKS], params, grads, velocity, runs, rule)
             elif kind == REDUCE:
                 _reduce(f, task, arena, grads)
             elif kind == KEEP:
@@ -838,9 +859,9 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
             elif kind == KEEP_BACK:
                 _mask_image(f, task, source, of_source, arena, numbers, sums, scratch)
             elif kind == MEAN_POOL:
-                _mean_pool(f, task, source, of_source, arena, numbers)
+                _mean_pool(task, source, target, of_source, arena, numbers)
             elif kind == MEAN_POOL_BACK:
-                _mean_pool_back(f, task, source, of_source, arena, numbers, sums, scratch)
+                _mean_pool_back(f, task, source, target, of_source, arena, numbers, sums, scratch)
             elif kind == JOIN:
                 _join(f, task, source, target, maps[f[SHORT]], of_target, of_source, arena, numbers)
             elif kind == JOIN_BACK:

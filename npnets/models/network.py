@@ -18,7 +18,6 @@ from npnets.layers import (
     Sequential,
 )
 
-
 NO_GRADIENTS = "there are no gradients before the first net.backward(dlogits)"
 
 
@@ -157,7 +156,10 @@ class Flat:
         return (
             list(net.children.values()) == self._outer
             and all(list(layer.children.values()) == inside for layer, inside in self._inner)
-            and all(getattr(layer, kind)[name].shape == view.shape for layer, kind, name, view in self._views)
+            and all(
+                (held := getattr(layer, kind)[name]) is view or held.shape == view.shape
+                for layer, kind, name, view in self._views
+            )
         )
 
     def refresh(self) -> None:

@@ -20,18 +20,13 @@ from npnets.kernels.product import packed_size, vector
 from npnets.kernels.team import counters
 from npnets.layers import (
     Activation,
-    AveragePool,
     BatchNorm,
     Convolution,
     DepthwiseConvolution,
-    Layer,
-    Linear,
-    MaxPool,
-    PointwiseConvolution,
 )
 from npnets.models import MobileNetV1, Network, ShuffleNetV1
 from npnets.models.shufflenet_v1 import ShuffleUnit
-from npnets.ops import linear, linear_backward
+from npnets.train.sgd import SGD
 
 # Values in a task's blocks: they should stay in a second-level cache of 512 KB or more. Pixels of a block: sums of 6
 # and 5 rows.
@@ -42,8 +37,12 @@ FORWARD_TASKS = 32
 # What is larger is written past the caches: it would be gone from them before it is read.
 CACHED_BYTES = 2**24
 
-# Tasks of a depthwise convolution: so many, of several images, and where there are few images with a part of the channels.
+# Tasks of a depthwise convolution: so many, of several images, and where there are few, with a part of the channels.
 DEPTHWISE_TASKS, LEAST_TASKS = 16, 8
+
+# Parameters that one task of the optimiser's step moves; what it is given where there is no optimiser.
+MOVED_VALUES = 2**15
+NO_RUNS, NO_RULE = np.zeros((0, 3), np.int64), np.zeros(4)
 
 # Programs of other shapes that are kept, each with its memory: the last batch of an epoch may be a smaller one.
 KEPT_PROGRAMS = 2
@@ -108,7 +107,7 @@ class _Layout:
         return self.table_at[key]
 
     def steps(self, count: int, step: int) -> int:
-        """Return the place of the table 0, step, 2 step, …"""
+        """Return the place of the table 0, step, 2 step and so on."""
         return self.table("steps", count, step, make=lambda: np.arange(count) * step)
 
     def map(self, shape: tuple[int, int], channels: int, slot: int | None, **fields: int) -> _Map:
@@ -204,15 +203,12 @@ class Program:
         o = _Layout(net, batch)
         images = o.map((height, width), channels, None)
         last = _walk(o, images)
-        _counted(o, last, batch)
-        self.features = o.take("arena", batch * last.stride), last
-        pools = o.phase(k.MEAN_POOL, batch, last, last, WEIGHT=self.features[0])
-        unpools = o.phase(k.MEAN_POOL_BACK, batch, last, last, WEIGHT=self.features[0])
-        o.forward.append(pools)
+        self.logits = _classifier(o, last)
         packs = [row for row in o.forward if row[k.KIND] == k.PACK]
         packs.sort(key=lambda row: -row[k.DEPTH] * row[k.WIDTH])  # the largest first, so that all threads end together
         o.forward = packs + [row for row in o.forward if row[k.KIND] != k.PACK]
-        backward = [unpools, *(row for rows in reversed(o.backward) for row in rows)]
+        backward = [row for rows in reversed(o.backward) for row in rows]
+        backward.append(o.phase(k.MOVE, -(-len(o.flat.params) // MOVED_VALUES), last, last))
         for before, after in pairwise(backward):
             if before[k.KIND] == k.REDUCE and after[k.KIND] == k.FINISH_BACK:
                 after[k.ALONGSIDE] = 1
@@ -222,7 +218,8 @@ class Program:
         self.phases[np.isin(self.phases[:, k.KIND], (k.PRODUCT_BACK, k.DEPTHWISE_BACK, k.STEM_BACK, k.REDUCE)),
                     k.PARTIAL] = partial  # fmt: skip
         self.maps = np.array(o.maps)
-        self.fewest = batch * int((self.maps[:, k.HEIGHT] * self.maps[:, k.COLUMNS_]).min())
+        normed = self.maps[self.maps[:, k.NORMED] == 1]
+        self.fewest = batch * int((normed[:, k.HEIGHT] * normed[:, k.COLUMNS_]).min())
         slots = [o.take("arena", size) for size in o.gradients]
         for row, slot, offset in o.gradient_of:
             self.maps[row, k.GRADIENT] = slots[slot] + offset
@@ -234,14 +231,15 @@ class Program:
         self.packed = _aligned(o.sizes["packed"] + 256, net.dtype)
         self.numbers = _aligned(o.sizes["numbers"] + 256, net.dtype)
         self.sums = np.zeros(o.sizes["sums"] + 256)
-        for row in self.maps[(self.maps[:, k.NORMED] == 0) & (self.maps[:, k.AT] + 1 > 0)]:
+        for row in self.maps[1:][self.maps[1:, k.NORMED] == 0]:  # a map without a norm is seen, and changed, as it is
             at, stride = row[k.COEFFICIENTS], row[k.STRIDE]
-            if row is not self.maps[0]:
-                self.numbers[at : at + stride] = 1  # a map without a norm is seen as it is
+            for kind in k.SCALE, k.BY_GRADIENT:
+                self.numbers[at + kind * stride : at + (kind + 1) * stride] = 1
         self.scratch = o.scratch + 256
         self.scratches = np.zeros((0, 0), net.dtype)
         self.flat = o.flat
-        self.classifier = net.children["classifier"]
+        self.bias_gradient = net.children["classifier"].grads
+        self.batch = batch
 
     def fits(self) -> bool:
         """Return whether the program still has what the layers do: somebody may have set their attributes."""
@@ -251,37 +249,36 @@ class Program:
 
     def forward(self, x: Array) -> Array:
         """Return the logits; keep what `backward` needs until then."""
-        self.flat.refresh()
         for row, activation in self.activations.items():
             self.bounds[row, :2] = 0.0, 6.0 if activation.kind == "relu6" else math.inf
         for row, norm in self.norms.items():
             self.bounds[row, 2:4] = norm.eps, norm.momentum
-        self._run(x, 0, self.middle)
+        self._run(x, 0, self.middle, None)
         self.x = x
-        at, last = self.features
-        rows = self.arena[at : at + len(x) * last.stride].reshape(len(x), last.stride)
-        self.pooled = np.ascontiguousarray(rows[:, : last.channels])
-        return linear(self.pooled, *self.classifier.params.values())
+        return self._rows(k.AT).copy()
 
-    def backward(self, dlogits: Array) -> None:
-        """Fill the network's gradients."""
-        at, last = self.features
-        dx, *own = linear_backward(dlogits, self.pooled, self.classifier.params["weight"])
+    def backward(self, dlogits: Array, optimizer: SGD | None = None) -> None:
+        """Fill the network's gradients, and take the optimizer's step."""
         self.flat.give_gradients()
-        for name, value in zip(("weight", "bias"), own, strict=True):
-            self.classifier.grads[name][...] = value
-        rows = self.arena[at : at + len(dx) * last.stride].reshape(len(dx), last.stride)
-        rows[:, : last.channels] = dx
-        self._run(self.x, self.middle, len(self.phases))
+        self._rows(k.GRADIENT)[...] = dlogits
+        dlogits.sum(0, out=self.bias_gradient["bias"])
+        self._run(self.x, self.middle, len(self.phases), optimizer)
 
-    def _run(self, x: Array, first: int, last: int) -> None:
+    def _rows(self, field: int) -> Array:
+        """Return the logits, or their gradient, in the arena: (B, classes)."""
+        at, stride = self.maps[self.logits.row][field], self.logits.stride
+        rows = self.arena[at : at + self.batch * stride].reshape(self.batch, stride)
+        return rows[:, : self.logits.channels]
+
+    def _run(self, x: Array, first: int, last: int, optimizer: SGD | None) -> None:
         threads = get_threads()
         if len(self.scratches) < threads:
             values = -(-self.scratch // 64) * 64
             self.scratches = _aligned(threads * values, self.arena.dtype).reshape(threads, values)
+        rule = optimizer.rule(self.flat) if optimizer is not None else (self.flat.params[:0], NO_RUNS, NO_RULE)
         team(k.run, self.work, counters(len(self.phases) + 1), self.phases, first, last, self.maps, self.bounds,
              self.tables, x.reshape(-1), self.flat.params, self.flat.grads, self.flat.buffers, self.packed, self.arena,
-             self.numbers, self.sums, self.scratches)  # fmt: skip
+             self.numbers, self.sums, self.scratches, *rule)  # fmt: skip
 
 
 def _aligned(values: int, dtype: np.dtype[Any]) -> Array:
@@ -304,7 +301,8 @@ def _walk(o: _Layout, images: _Map) -> _Map:
         if isinstance(child, ShuffleUnit):
             at = _unit(o, at, child)
         else:
-            depthwise, norm, activation, pointwise, second, after = child.children.values()
+            layers: Any = child.children.values()
+            depthwise, norm, activation, pointwise, second, after = layers
             at = o.activated(_depthwise(o, at, depthwise, norm, _other(o)), activation)
             at = o.activated(_pointwise(o, at, pointwise, second, _other(o)), after)
     return at
@@ -346,7 +344,11 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * depth * N)
     panels = packed_size(back.block, N, 1, o.dtype)
-    o.scratch = max(o.scratch, (2 + ahead.block) * stride + ahead.block * depth, 2 * images.stride + back.block * (depth + stride) + panels + 128)
+    o.scratch = max(
+        o.scratch,
+        (2 + ahead.block) * stride + ahead.block * depth,
+        2 * images.stride + back.block * (depth + stride) + panels + 128,
+    )
     return out
 
 
@@ -448,6 +450,42 @@ def _max_pool(o: _Layout, source: _Map, pool: Any) -> _Map:
     return out
 
 
+def _classifier(o: _Layout, source: _Map) -> _Map:
+    """Lay out the global average pool and the classifier: a pointwise convolution of one pixel, with a bias."""
+    layer = o.net.children["classifier"]
+    weight = layer.params["weight"]
+    K, N = weight.shape
+    pooled, out = o.map((1, 1), K, 2), o.map((1, 1), N, 3)
+    _counted(o, source, o.batch)
+    S, T, lanes = pooled.stride, out.stride, vector(o.dtype)
+    ahead = _split(o.batch, S + T, FORWARD_VALUES, 2)
+    back = _split(o.batch, S + 2 * T, BACKWARD_VALUES, 2)
+    fields = {
+        "DEPTH": K, "WIDTH": N, "GROUPS": 1, "COUNTED": o.batch, "TAPS": o.steps(max(K, N), 1),
+        "WEIGHT": o.flat.at(layer, "weight"), "BIAS": o.flat.at(layer, "bias"),
+        "PACKED": o.take("packed", packed_size(K, N, 1, o.dtype)),
+        "TURNED": o.take("packed", packed_size(N, K, 1, o.dtype)),
+    }  # fmt: skip
+    o.forward += [
+        o.phase(k.MEAN_POOL, o.batch, source, pooled),
+        o.phase(k.PACK, 2, pooled, out, ALONGSIDE=1, **fields),
+        o.phase(k.PRODUCT, ahead.tasks, pooled, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
+                SOURCE_ROWS=o.steps(ahead.block, S), TARGET_ROWS=o.steps(ahead.block, T), **fields),
+    ]  # fmt: skip
+    o.backward.append([
+        o.phase(k.PRODUCT_BACK, back.tasks, pooled, out, BLOCK=back.block, BLOCKS=back.blocks,
+                SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T), WEIGHT_ROWS=o.steps(K, N),
+                PIXEL_TAPS=o.steps(back.block, S), **fields),
+        o.reduce(fields["WEIGHT"], back.tasks, K, N, N, out),
+        o.phase(k.MEAN_POOL_BACK, o.batch, source, pooled),
+    ])  # fmt: skip
+    o.partial = max(o.partial, back.tasks * K * N)
+    o.scratch = max(o.scratch, 2 * T + ahead.block * (S + T) + 64,
+                    2 * S + back.block * (2 * S + lanes + T) + 4 * lanes + packed_size(back.block, N, 1, o.dtype)
+                    + 64)  # fmt: skip
+    return out
+
+
 def _keep(o: _Layout, source: _Map) -> _Map:
     """Lay out a map once more, normalised and activated; the gradients of both have one place."""
     slot = next(slot for row, slot, _ in o.gradient_of if row == source.row)
@@ -500,9 +538,11 @@ def _known(net: Network) -> bool:
     for _, layer in net.layers():
         if isinstance(layer, Activation) and layer.kind == "leaky_relu":
             return False
-        if isinstance(layer, DepthwiseConvolution | Convolution):
-            if max(_check.window((8, 8), (3, 3), **layer.window).before) > 2:
-                return False
+        if (
+            isinstance(layer, DepthwiseConvolution | Convolution)
+            and max(_check.window((8, 8), (3, 3), **layer.window).before) > 2
+        ):
+            return False
         if isinstance(layer, ShuffleUnit):
             order = list(layer.children)
             if "shuffle" in order and order.index("shuffle") > order.index("depthwise"):
@@ -517,7 +557,7 @@ def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
     """Return the program for batches of this shape, made once, or None where the network's layers take the step.
 
     That is so for what the program does not know; outside of training mode; for a batch in which a channel has one
-    value, which batch norm refuses; and for an empty one.
+    value, which batch norm refuses; and for an empty one. Ask before each step: this sees what has changed since.
     """
     made = _programs.setdefault(net, {})
     if shape in made and made[shape].flat is not net.flat():

@@ -18,6 +18,7 @@ from npnets import _check
 from npnets._check import Array
 from npnets.kernels.sgd import update
 from npnets.models import Network
+from npnets.models.network import Flat
 
 SKIPS = ("depthwise", "1d")
 
@@ -76,14 +77,15 @@ class SGD:
         flat, parameters = net.flat(), net.parameters()
         self._shapes = flat.shapes
         self._flat_velocity = np.zeros_like(flat.params if momentum else flat.params[:0])
-        self._runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
+        runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
         at = 0
         for value in parameters.values():
             stop, decays = at + value.size, axes.get(value.ndim) not in skips
-            if self._runs and self._runs[-1][2] == decays:
-                at = self._runs.pop()[0]
-            self._runs.append((at, stop, decays))
+            if runs and runs[-1][2] == decays:
+                at = runs.pop()[0]
+            runs.append((at, stop, decays))
             at = stop
+        self._runs = np.array(runs, np.int64).reshape(-1, 3)
 
     def step(self) -> None:
         """Move the parameters once, in place.
@@ -96,15 +98,26 @@ class SGD:
             The network has other parameters than when the optimizer was made.
         """
         flat = self.net.flat()
+        velocity, runs, _ = self.rule(flat)
+        flat.take_gradients()
+        for start, stop, decays in runs:
+            part = slice(start, stop)
+            update(flat.params[part], flat.grads[part], velocity[part], self.lr, self.momentum,
+                   self.weight_decay if decays else 0.0, self.nesterov)  # fmt: skip
+
+    def rule(self, flat: Flat) -> tuple[Array, Array, Array]:
+        """Return what `kernels.training.run` takes of an optimiser: velocities; runs; eta, mu, lambda, Nesterov.
+
+        Raises
+        ------
+        ValueError
+            The network has other parameters than when the optimizer was made.
+        """
         if flat.shapes != self._shapes:
             raise ValueError("the network has other parameters than when its optimizer was made: make another SGD(net)")
-        flat.take_gradients()
         if self.momentum and not len(self._flat_velocity):  # it has been set since
             self._flat_velocity = np.zeros_like(flat.params)
-        for start, stop, decays in self._runs:
-            part = slice(start, stop)
-            update(flat.params[part], flat.grads[part], self._flat_velocity[part], self.lr, self.momentum,
-                   self.weight_decay if decays else 0.0, self.nesterov)  # fmt: skip
+        return self._flat_velocity, self._runs, np.array([self.lr, self.momentum, self.weight_decay, self.nesterov])
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the velocities v by the names of their parameters; nothing without momentum."""

@@ -60,8 +60,7 @@ def step_with_logits(
     if program is not None:
         logits = program.forward(x)
         loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        program.backward(dlogits)
-        optimizer.step()
+        program.backward(dlogits, optimizer)
         return float(loss), logits
     logits = net(x)
     loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)

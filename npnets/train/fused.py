@@ -563,7 +563,7 @@ def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
     if shape in made and made[shape].flat is not net.flat():
         made.clear()  # somebody has exchanged a layer
     if shape not in made:
-        if shape[0] < 1 or not _known(net):
+        if min(shape) < 1 or not _known(net):
             return None
         program = Program(net, shape)
         if program.fewest < 2:

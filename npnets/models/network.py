@@ -126,14 +126,20 @@ class Flat:
     ----------
     params, grads, buffers
         Flat arrays, in the order of the forward pass.
+    shapes
+        Of the parameters, by name.
     """
 
     def __init__(self, net: "Network") -> None:
+        self.shapes = {name: value.shape for name, value in net.parameters().items()}
+        # The network itself is not among them: what holds a `Flat` is not to keep it alive.
+        self._inner = [(layer, list(layer.children.values())) for _, layer in list(net.layers())[1:] if layer.children]
+        self._outer = list(net.children.values())
         self._at: dict[tuple[int, str], int] = {}
         self._views: list[tuple[Layer, str, str, Array]] = []
         self.params = self._gather(net, "params", net.dtype)
         self.buffers = self._gather(net, "buffers", net.dtype)
-        self.grads = np.zeros_like(self.params)
+        self.grads = np.zeros(self.params.size, net.dtype)  # the system gives memory when it is written to
         self._grads = [
             (layer, "grads", name, self.grads[at : at + value.size].reshape(value.shape))
             for _, layer in net.layers()
@@ -156,6 +162,17 @@ class Flat:
     def at(self, layer: Layer, name: str) -> int:
         """Return where an array of a layer begins in the flat array of its kind."""
         return self._at[id(layer), name]
+
+    def fits(self, net: "Network") -> bool:
+        """Return whether these are still the layers of the network, and the shapes of its arrays."""
+        return (
+            list(net.children.values()) == self._outer
+            and all(list(layer.children.values()) == inside for layer, inside in self._inner)
+            and all(
+                (held := getattr(layer, kind)[name]) is view or held.shape == view.shape
+                for layer, kind, name, view in self._views
+            )
+        )
 
     def refresh(self) -> None:
         """Take over parameters and running statistics that somebody has put into a layer since."""
@@ -194,7 +211,8 @@ class Network(Sequential):
     def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
         super().__init__(**children)
         self.in_channels, self.dtype = in_channels, dtype
-        self._flat: Flat | None = None
+        # Now and not when it is first needed, so that what somebody has got from `parameters` stays what is trained.
+        self._flat = Flat(self)
 
     def __call__(self, x: Array) -> Array:
         """Return the logits (B, classes) for images `x` (B, H, W, C) of the network's dtype.
@@ -294,15 +312,20 @@ class Network(Sequential):
             value[...] = state[name]
 
     def flat(self) -> Flat:
-        """Lay parameters, gradients and running statistics out in flat arrays, once; the layers' own become views."""
-        if self._flat is None:
+        """Return the flat arrays that the layers' own are views of; others where somebody has exchanged a layer."""
+        if not self._flat.fits(self):
             self._flat = Flat(self)
         self._flat.refresh()
         return self._flat
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the flat arrays: a copy of a network has arrays of its own, which are no views of the first's."""
-        return {**self.__dict__, "_flat": None}
+        """Leave out the flat arrays: what is copied or stored are the layers' own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_flat"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Lay out the flat arrays of a copy."""
+        self.__dict__.update(state)
+        self._flat = Flat(self)
 
     def _state(self) -> dict[str, Array]:
         return {

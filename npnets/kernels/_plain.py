@@ -43,6 +43,12 @@ def store_part(a: Array, i: int, value: Any, count: int) -> None:
 
 
 @jit
+def transpose(a: Array, i: int, step: int, out: Array, o: int, out_step: int) -> None:
+    """Write lanes rows of lanes values, out[o + r out_step + c] = a[i + c step + r]."""
+    out[o] = a[i]
+
+
+@jit
 def splat(a: Array, value: float) -> Any:
     """Return a vector of a's dtype with one value in all lanes."""
     return a.dtype.type(value)

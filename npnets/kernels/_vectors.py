@@ -180,6 +180,26 @@ def splat(typing: Any, a: Any, value: Any) -> Typed:
 
 
 @intrinsic
+def transpose(typing: Any, a: Any, i: Any, step: Any, out: Any, o: Any, out_step: Any) -> Typed:
+    def emit(e: _Emit, a_: Any, i_: Any, step_: Any, out_: Any, o_: Any, out_step_: Any) -> None:
+        def line(index: int, width: Any) -> Any:
+            return e.builder.mul(ir.Constant(INT64, index), width)
+
+        lines = [e.load(e.place(a, a_, i_, line(index, step_))) for index in range(e.lanes)]
+        # Merging the lines like two halves of a pack of cards, log2(lanes) times, turns rows into columns.
+        low = ir.Constant(e.integers, [index // 2 + index % 2 * e.lanes for index in range(e.lanes)])
+        high = ir.Constant(e.integers, [(e.lanes + index) // 2 + index % 2 * e.lanes for index in range(e.lanes)])
+        for _ in range(e.lanes.bit_length() - 1):
+            pairs = zip(lines[: e.lanes // 2], lines[e.lanes // 2 :], strict=True)
+            lines = [e.builder.shuffle_vector(x, y, mask) for x, y in pairs for mask in (low, high)]
+        for index, value in enumerate(lines):
+            e.store(value, e.place(out, out_, o_, line(index, out_step_)))
+
+    index = types.int64
+    return _typed(types.void(a, index, index, out, index, index), a.dtype, emit)
+
+
+@intrinsic
 def add(typing: Any, x: Any, y: Any) -> Typed:
     return _typed(x(x, y), x.dtype, lambda e, one, other: e.builder.fadd(one, other))
 

@@ -287,8 +287,8 @@ MISTAKES = {
     "plain depthwise row: the stride forgotten": Mistake(
         "kernels/_plain.py", "(S * t + j) * pixel", "(t + j) * pixel", simd("weigh_row"), "numba"
     ),
-    "pack: the last of a few terms dropped": Mistake(
-        "kernels/product.py", "min(k0 + 16, K)", "min(k0 + 15, K)", simd("pack"), "numba"
+    "pack: the first of the terms that no vector moves dropped": Mistake(
+        "kernels/product.py", "for row in range(k, K):", "for row in range(k + 1, K):", simd("pack"), "numba"
     ),
     "pack: the first group's start for all": Mistake(
         "kernels/product.py", "start[g * N + n]", "start[n]", simd("pack"), "numba"
@@ -314,7 +314,14 @@ MISTAKES = {
         "kernels/product.py", "end, n = last - 1, 0", "end, n = last, 0", simd("any_number_of_rows"), "numba"
     ),
     "pack: columns beyond the last not cleared": Mistake(
-        "kernels/product.py", "out[at + k * C * W + n] = 0.0", "pass", simd("pack"), "vectors"
+        "kernels/product.py", "if column < N else 0.0", "if column < N else out[0]", simd("pack"), "vectors"
+    ),
+    "pack: the next row's values beyond the last column": Mistake(
+        "kernels/product.py", "load(w, i) if n + W <= N else load_part(w, i, N - n)", "load(w, i)",
+        simd("pack"), "vectors",
+    ),
+    "transpose: the halves exchanged": Mistake(
+        "kernels/_vectors.py", "for mask in (low, high)", "for mask in (high, low)", simd("transpose"), "vectors"
     ),
     "vector fma: rounded twice": Mistake(
         "kernels/_vectors.py", 'self._call("llvm.fma", self.vector, x, y, z)',

@@ -29,6 +29,7 @@ from npnets.kernels.simd import (
     store,
     store_part,
     stream,
+    transpose,
     weigh_row,
     weigh_tile,
 )
@@ -212,6 +213,28 @@ def test_stream(dtype):
     for place in range(0, len(out), 2 * line):
         assert_exact(out[place : place + W], a[place % 13 : place % 13 + W])
         assert_exact(out[place + W : place + 2 * line], np.full(2 * line - W, 7, dtype))
+
+
+@jit
+def turn(a, i, step, out, o, out_step):
+    transpose(a, i, step, out, o, out_step)
+
+
+def check_transpose(dtype, seed, place=np.copy):
+    rng, W = np.random.default_rng(seed), vector(np.dtype(dtype))
+    i, o, step, out_step = (int(one) for one in rng.integers((0, 0, W, W), (9, 9, W + 9, W + 9)))
+    a = place(rng.standard_normal(i + (W - 1) * step + W).astype(dtype))
+    out = place(rng.standard_normal(o + (W - 1) * out_step + W).astype(dtype))
+    expected, r, c = out.copy(), np.arange(W)[:, None], np.arange(W)
+    expected[o + r * out_step + c] = a[i + c * step + r]
+    turn(a, i, step, out, o, out_step)
+    assert_exact(out, expected)
+
+
+@dtypes
+@given(seeds)
+def test_transpose(dtype, seed):
+    check_transpose(dtype, seed)
 
 
 # -- tiles -------------------------------------------------------------------------------------------------------------
@@ -409,14 +432,22 @@ def test_panels_are_as_wide_as_a_tile_may_be():
         assert COLUMNS == 2 or vectors == 1 or 1 not in widths
 
 
-def weights(rng, dtype, groups, K, N, transposed):
-    """Return whole numbers (groups, K, N), a flat array that holds them with gaps, and the steps in it."""
+def weights(rng, dtype, groups, K, N, layout):
+    """Return whole numbers (groups, K, N), a flat array that holds them, as short as it may be, and the steps in it."""
     w = whole_numbers(rng, (groups, K, N), dtype)
-    inner, outer = (K, N) if transposed else (N, K)
-    flat = whole_numbers(rng, (groups, outer, inner + rng.integers(0, 3)), dtype)
-    flat[:, :, :inner] = w.swapaxes(1, 2) if transposed else w
-    step_g, step = outer * flat.shape[2], flat.shape[2]
-    return w, flat.ravel(), (1, step) if transposed else (step, 1), step_g
+    gap, apart = rng.integers(0, 3), rng.integers(2, 4)
+    match layout:
+        case "rows":
+            step_k, step_n = N + gap, 1
+        case "columns":
+            step_k, step_n = 1, K + gap
+        case "apart":
+            step_k, step_n = N * apart + gap, apart
+    step_g = step_k * K + step_n * N
+    places = np.add.outer(np.arange(groups) * step_g, np.add.outer(np.arange(K) * step_k, np.arange(N) * step_n))
+    flat = whole_numbers(rng, places.max() + 1, dtype)
+    flat[places] = w
+    return w, flat, (int(step_k), int(step_n), int(step_g))
 
 
 SIZES = {
@@ -424,41 +455,45 @@ SIZES = {
     "K": st.integers(1, 40),
     "whole": st.integers(0, 5),  # vectors of columns, and then …
     "rest": st.integers(1, 16),  # … columns
-    "transposed": st.booleans(),
+    "layout": st.sampled_from(["rows", "columns", "apart"]),
     "starts": st.booleans(),
     "seed": seeds,
 }
 
 
-@dtypes
-@given(**SIZES)
-def test_pack(dtype, groups, K, whole, rest, transposed, starts, seed):
+def check_pack(dtype, groups, K, whole, rest, layout, starts, seed, place=np.copy):
     rng, W = np.random.default_rng(seed), vector(np.dtype(dtype))
     N = whole * W + min(rest, W)
-    w, flat, steps, step_g = weights(rng, dtype, groups, K, N, transposed)
+    w, flat, steps = weights(rng, dtype, groups, K, N, layout)
     start = whole_numbers(rng, groups * N * starts, dtype)
     at, size = int(rng.integers(0, 4)), packed_size(K, N, groups, np.dtype(dtype))
-    out = whole_numbers(rng, at + size + 3, dtype)
+    out = whole_numbers(rng, at + size, dtype)
     expected = [out[:at]]
     for g in range(groups):
         matrix = np.concatenate([start[g * N : (g + 1) * N] if starts else np.zeros(N), w[g].ravel()]).reshape(-1, N)
         padded = np.pad(matrix, ((0, 0), (0, -N % W))).astype(dtype)
         expected += [part.ravel() for part in np.split(padded, np.cumsum(panels(N, W)) * W, axis=1)]
-    expected = np.concatenate([*expected, out[at + size :]])
-    pack(flat, *steps, step_g, K, N, groups, start, out, at)
-    assert_exact(out, expected)
+    flat, start, out = map(place, (flat, start, out))
+    pack(flat, *steps, K, N, groups, start, out, at)
+    assert_exact(out, np.concatenate(expected))
+
+
+@dtypes
+@given(**SIZES)
+def test_pack(dtype, groups, K, whole, rest, layout, starts, seed):
+    check_pack(dtype, groups, K, whole, rest, layout, starts, seed)
 
 
 @dtypes
 @given(count=st.integers(1, 31), adds=st.booleans(), **SIZES)
-def test_multiply(dtype, count, adds, groups, K, whole, rest, transposed, starts, seed):
+def test_multiply(dtype, count, adds, groups, K, whole, rest, layout, starts, seed):
     """All groups of a product, with gaps between rows of the output, and the tables' first rows left out."""
     rng, W = np.random.default_rng(seed), vector(np.dtype(dtype))
     N = whole * W + min(rest, W)
-    w, flat, steps, step_g = weights(rng, dtype, groups, K, N, transposed)
+    w, flat, steps = weights(rng, dtype, groups, K, N, layout)
     start = whole_numbers(rng, groups * N * starts, dtype)
     packed = np.full(packed_size(K, N, groups, np.dtype(dtype)), np.nan, dtype)
-    pack(flat, *steps, step_g, K, N, groups, start, packed, 0)
+    pack(flat, *steps, K, N, groups, start, packed, 0)
     first, low, high = int(rng.integers(0, 3)), *BOUNDS[rng.integers(len(BOUNDS))]
     a, taps = whole_numbers(rng, (first + count, groups, K), dtype), rng.permutation(K)
     rows = np.arange(first + count) * groups * K
@@ -523,6 +558,9 @@ def walk_along_the_edges():
                 check_weigh_tile(R, dtype, seed, place)
             for T, S in every((4, 7), (1, 2)):
                 check_weigh_row(T, S, dtype, seed, place)
+            check_transpose(dtype, seed, place)
+            for layout in "rows", "columns", "apart":
+                check_pack(dtype, 1 + seed % 2, 1 + seed, seed % 5, 1 + seed % 7, layout, seed % 3 == 0, seed, place)
         W = vector(np.dtype(dtype))
         for count in range(1, W + 1):
             a, out = place(np.arange(1, count + 1).astype(dtype)), place(np.zeros(count, dtype))

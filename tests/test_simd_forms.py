@@ -28,7 +28,7 @@ def run(code, *arguments, form):
     begin = f"from npnets._jit import FORM\nassert FORM == {form.replace('off', 'plain')!r}, FORM\n"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", begin + code, *arguments],
-        env={**os.environ, "PYTHONPATH": paths, **forced},
+        env={"NPNETS_EXAMPLES": "50", **os.environ, "PYTHONPATH": paths, **forced},
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ Whole networks on any number of threads, from several callers and after a fork s
 """
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -110,6 +111,18 @@ def test_all_threads_are_there_at_the_same_time(threads):
     assert together == (1 if OPTIONS.DISABLE_JIT else threads)
     _parallel.team(meet, 1, counts, together)
     assert take(counts, 0) == together
+
+
+def test_waiting():
+    counts = counters(2)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait, counts, 1, 2)
+        for _ in range(2):
+            time.sleep(0.02)
+            assert not waiting.done()
+            complete(counts, 0)  # of another phase
+            complete(counts, 1)
+        waiting.result(60)
 
 
 def test_little_work_is_done_alone(monkeypatch):

@@ -271,6 +271,9 @@ def _bench_parser(parser: argparse.ArgumentParser) -> None:
         default=default.dtype,
         help="of weights and images (default: float32)",
     )
+    group.add_argument(
+        "--classes", type=int, default=default.classes, metavar="N", help="that the networks tell apart (default: 1000)"
+    )
 
     group = parser.add_argument_group("comparison")
     group.add_argument(

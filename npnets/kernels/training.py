@@ -55,8 +55,8 @@ from npnets.kernels.team import complete, take, wait
 
 (KIND, TASKS, SOURCE, TARGET, DEPTH, WIDTH, GROUPS, WEIGHT, PACKED, TURNED, PARTIAL, BLOCK, BLOCKS, STRIDE_V, STRIDE_H,
  TOP, LEFT, SHUFFLE, TAPS, SOURCE_ROWS, TARGET_ROWS, WEIGHT_ROWS, PIXEL_TAPS, ADDED, SHORT, SHORT_AT, SHORT_SIDE,
- COUNTED, ALONGSIDE, BIAS, TERMS) = range(31)  # fmt: skip
-PHASE_FIELDS = 31
+ COUNTED, ALONGSIDE, BIAS, TERMS, SUMMED) = range(32)  # fmt: skip
+PHASE_FIELDS = 32
 
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
 
@@ -269,9 +269,14 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
 
 
 @jit
-def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
-                  x: Array, arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """In the cache: a (the source as it was seen), draw as rows and as panels. The images need no gradient."""
+def _product_back(f: Array, task: int, source: Array, target: Array, summed: Array, bounds: Array, tables: Array,
+                  packed: Array, x: Array, arena: Array, numbers: Array, sums: Array, scratch: Array
+                  ) -> None:  # fmt: skip
+    """In the cache: a (the source as it was seen), draw as rows and as panels. The images need no gradient.
+
+    `summed` is the map whose batch norm needs sums of the source's gradient: the source, or, where that is the sum of a
+    shortcut and a branch, the branch.
+    """
     S, T, K, N, P, G = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK], f[GROUPS]
     pixels, stem = f[COUNTED], f[KIND] == STEM_BACK
     W = lanes(arena)
@@ -288,7 +293,7 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
     taps, weight_rows = tables[f[TAPS] : f[TAPS] + K * G], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K * G]
     pixel_taps, terms = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P], tables[f[TERMS] : f[TERMS] + N]
     s = 3 * task * S
-    if source[NORMED]:
+    if summed[NORMED]:
         sums[s : s + 2 * S] = 0.0
     part = f[PARTIAL] + task * K * N * G
     begun = False
@@ -306,10 +311,14 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
                       step)  # fmt: skip
         else:
             a, a0 = arena, at
+            if summed[NORMED]:
+                for i in range(0, n * S, line):
+                    prefetch(arena, summed[AT] + p * S + i)
         near_dz, near_t = target[GRADIENT] + (p + n) * target[GRADIENT_STRIDE], target[AT] + (p + n) * T
         part_t, part_s = P * T // (line * G), P * S // (line * G)
         part_back = 0 if source[STREAMS] else part_s
-        d, d0 = (scratch, b_at) if source[NORMED] else (arena, back)
+        there = arena[back:]
+        d = scratch[b_at:] if summed[NORMED] else there
         for g in range(G):
             # dweight[m, n] += sum_p a[p, m] draw[p, n]
             multiply(a, taps, g * K, (g + 1) * K, a0, pixel_taps, 0, n, scratch,
@@ -318,16 +327,17 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
                      part_t)  # fmt: skip
             if not stem:
                 # da[p, m] = sum_n draw[p, n] weight[m, n]
-                multiply(scratch, d_rows, 0, n, d_at + g * N, terms, 0, N, packed, f[TURNED] + g * size, K, arena, rows,
-                         f[ADDED] != 0, d, rows, d0 + g * K, -np.inf, np.inf, arena,
+                multiply(scratch, d_rows, 0, n, d_at + g * N, terms, 0, N, packed, f[TURNED] + g * size, K, there, rows,
+                         f[ADDED] != 0, d, rows, g * K, -np.inf, np.inf, arena,
                          at + P * S + g * part_s * line, part_s, back + P * S + g * part_s * line,
                          part_back)  # fmt: skip
         begun = True
         if f[SHUFFLE] >= 0:
             _permute(scratch, b_at, scratch, m_at, S, K * G, n, tables, f[SHUFFLE])
-        if source[NORMED]:
-            _mask_and_sum(scratch, m_at, S, scratch, a_at, step, arena, at, S, back, S, n, source[STREAMS] != 0,
-                          numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
+        if summed[NORMED]:
+            _mask_and_sum(scratch, m_at, S, a, a0, step, arena, summed[AT] + p * S, S, back, S, n,
+                          source[STREAMS] != 0, numbers, summed[COEFFICIENTS], S, bounds[0], bounds[1], sums, s,
+                          scratch)  # fmt: skip
 
 
 # -- depthwise convolutions, 3 x 3 -------------------------------------------------------------------------------------
@@ -846,7 +856,8 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
             if kind in (PRODUCT, STEM):
                 _product(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
             elif kind in (PRODUCT_BACK, STEM_BACK):
-                _product_back(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
+                _product_back(f, task, source, target, maps[f[SUMMED]], of_source, tables, packed, x, arena, numbers,
+                              sums, scratch)  # fmt: skip
             elif kind == DEPTHWISE:
                 _depthwise(f, task, source, target, of_source, packed, arena, numbers, sums, scratch)
             elif kind == DEPTHWISE_BACK:

@@ -83,6 +83,7 @@ class _Layout:
         self.tables: list[Array] = []
         self.table_at: dict[tuple[object, ...], int] = {}
         self.sizes = {"arena": 0, "packed": 0, "numbers": 0, "sums": 0, "tables": 0}
+        self.branches: dict[int, _Map] = {}  # by the rows of the maps that are the sums of a shortcut and a branch
         self.scratch = 0
         self.partial = 0
         self.gradients = [0, 0, 0, 0]
@@ -404,11 +405,11 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
 
 
 def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, adds: bool = False,
-               order: Array | None = None) -> _Map:  # fmt: skip
+               order: Array | None = None, branch: _Map | None = None) -> _Map:  # fmt: skip
     """Lay out a pointwise convolution.
 
     With `adds` its gradient is added to what is in its source's already. Its input is the source's channels in this
-    `order`.
+    `order`. Where the source is the sum of a shortcut and a `branch`, it takes the sums for the branch's norm.
     """
     weight, groups = conv.params["weight"], conv.groups
     K, N = len(weight), weight.shape[1] // groups
@@ -428,7 +429,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     }  # fmt: skip
     weight_rows = o.table("weight", K, N, groups, make=lambda: np.arange(K * groups) % K * (N * groups))
     finish, finish_back = o.finishes(out, ahead.tasks)
-    _counted(o, source, back.tasks)
+    _counted(o, branch or source, back.tasks)
     o.forward += [
         o.phase(k.PACK, 2 * groups, source, out, ALONGSIDE=1, **fields),
         o.phase(k.PRODUCT, ahead.tasks, source, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
@@ -439,7 +440,8 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
         finish_back,
         o.phase(k.PRODUCT_BACK, back.tasks, source, out, BLOCK=back.block, BLOCKS=back.blocks,
                 SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
-                WEIGHT_ROWS=weight_rows, PIXEL_TAPS=o.steps(back.block, step), **fields),
+                WEIGHT_ROWS=weight_rows, PIXEL_TAPS=o.steps(back.block, step), SUMMED=(branch or source).row,
+                **fields),
         o.reduce(fields["WEIGHT"], back.tasks, K, N * groups, N * groups, out),
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * weight.size)
@@ -519,7 +521,11 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
     c = unit.children
     if o.maps[source.row][k.NORMED]:
         source = _keep(o, source)
-    reduce = o.activated(_pointwise(o, source, c["reduce"], c["reduce_norm"], 2, adds=True), c["activation"])
+    branch = o.branches.get(source.row)
+    if branch is not None:
+        o.backward.pop()  # the join's own way back: this unit's first product goes it as well
+    reduce = _pointwise(o, source, c["reduce"], c["reduce_norm"], 2, adds=True, branch=branch)
+    reduce = o.activated(reduce, c["activation"])
     order = np.arange(reduce.channels).reshape(c["shuffle"].groups, -1).T.ravel() if "shuffle" in c else None
     shuffle = -1 if order is None else _numbers(o, order)
     middle = _depthwise(o, reduce, c["depthwise"], c["depthwise_norm"], 3, shuffle)
@@ -541,7 +547,9 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
     _counted(o, expand, o.batch)
     o.forward.append(o.phase(k.JOIN, o.batch, expand, out, **fields))
     o.backward.append([o.phase(k.JOIN_BACK, o.batch, expand, out, **fields)])
-    if unit.joins:
+    if not unit.joins:
+        o.branches[out.row] = expand
+    else:
         o.backward[-1].append(o.phase(k.SHORTCUT_BACK, o.batch, expand, out, **fields))
     return out
 

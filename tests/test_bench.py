@@ -693,10 +693,10 @@ def test_options_that_are_wrong(bench, monkeypatch, tmp_path, arguments, message
 
 @pytest.mark.quick
 def test_layers_of_npnets():
-    """Until there is a plan, or where it has no profile, layer by layer."""
+    """Of one image, however many are given."""
     work = Work("shufflenet:0.5", 2, 32)
     layers = ours.profile(work.network(), work.images())
     count = npnets.cost(work.network(), (32, 32))
-    assert sum(layer.mult_adds for layer in layers) == 2 * count.mult_adds
+    assert sum(layer.mult_adds for layer in layers) == count.mult_adds
     assert min(layer.seconds for layer in layers) > 0
     assert min(layer.moved for layer in layers) > 0

@@ -217,6 +217,18 @@ def test_a_thread_too_many_leaves_the_work_to_the_others(monkeypatch):
         np.testing.assert_array_equal(fast(x), right)
 
 
+@pytest.mark.parametrize("make", [mobilenet, shufflenet])
+@pytest.mark.parametrize("come", [1, 2, 3, 5])
+def test_threads_that_come_when_all_is_done(make, come, monkeypatch):
+    """There is room for three: the first does everything, whatever part of the batch is done together."""
+    fast, x = npnets.compile(make(dtype=np.float64)), images(5)
+    right = fast(x)
+    monkeypatch.setattr(plan, "members", lambda work: 3)
+    monkeypatch.setattr(plan, "team", lambda program, work, *given: [program(*given) for _ in range(come)])
+    for batch in 1, 3, 5:
+        np.testing.assert_array_equal(fast(x[:batch]), right[:batch])
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_computes(monkeypatch):

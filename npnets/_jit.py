@@ -58,6 +58,9 @@ def _form() -> str:
     return "plain"
 
 
+# No wrapper for callers in C, of which there are none: each takes as long to compile as a small kernel.
+CHOICES = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
 FORM = _form()
 VECTOR_BYTES = FORMS[FORM]
 
@@ -119,7 +122,7 @@ def jit(function: F) -> F:
     """Compile `function` with Numba on its first call, or leave it alone where NUMBA_DISABLE_JIT is set."""
     users, OPTIONS.CACHE_DIR = OPTIONS.CACHE_DIR, CACHE_FOLDER or ""
     try:
-        compiled: Any = numba.njit(nogil=True, error_model="numpy", cache=CACHE_FOLDER is not None)(function)
+        compiled: Any = numba.njit(**CHOICES, cache=CACHE_FOLDER is not None)(function)
     finally:
         OPTIONS.CACHE_DIR = users
     if not OPTIONS.DISABLE_JIT:

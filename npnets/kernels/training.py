@@ -837,7 +837,8 @@ def _reduce(f: Array, task: int, tables: Array, arena: Array, grads: Array) -> N
             for n in range(N):
                 total[n] += part[n]
         if f[SHUFFLE] < 0:
-            grads[w : w + N] = total
+            for n in range(N):  # an assignment of slices would compile for two seconds, for its error's text
+                grads[w + n] = total[n]
         else:
             for n in range(N):
                 grads[w + _number(f, tables, n)] = total[n]

@@ -459,7 +459,6 @@ def test_first_calls_have_a_cache_that_is_warm_or_empty(monkeypatch):
     assert all(Work(**task) == SMALL for task, _ in seen)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("train", [False, True])
 def test_the_first_call(monkeypatch, capsys, train):
     task = {"net": "mobilenet:0.25", "batch": 2, "side": 32, "train": train, "dtype": "float32", "classes": 1000}

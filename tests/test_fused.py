@@ -141,7 +141,7 @@ TINIEST = [
 ]
 
 
-@pytest.mark.quick
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("streams", [False, True], ids=["cached", "past the caches"])
 def test_every_kind_of_phase(monkeypatch, streams):
     """On networks so small that plain Python walks through them in seconds."""

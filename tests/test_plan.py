@@ -19,7 +19,7 @@ from npnets.kernels import inference
 from npnets.kernels.product import vector
 from npnets.models import Network
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.uncompiled
 
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 

@@ -42,7 +42,7 @@ from npnets.kernels.simd import subtract as minus
 from npnets.kernels.simd import where_inside as inside
 from npnets.testing import assert_exact
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.uncompiled
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 seeds = st.integers(0, 2**32 - 1)

@@ -20,11 +20,14 @@ from typing import Any, TypeVar, cast
 
 import numba
 from llvmlite import binding
-from numba.core import types
+from numba.core import event, types
+
+from npnets._notice import Notice
 
 unliteral: Any = types.unliteral
 
 OPTIONS: Any = numba.config  # its names are made at run time, so that type checkers do not see them
+EVENTS: Any = event  # it has no types
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -59,7 +62,7 @@ def _form() -> str:
 
 
 # No wrapper for callers in C, of which there are none: each takes as long to compile as a small kernel.
-CHOICES = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+CHOICES: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 FORM = _form()
 VECTOR_BYTES = FORMS[FORM]
@@ -116,6 +119,9 @@ def forget_old(root: Path, now: float) -> None:
 
 
 CACHE_FOLDER = _cache_folder()
+
+NOTICE = Notice(kept=CACHE_FOLDER is not None)
+EVENTS.register("numba:compile", NOTICE)
 
 
 def jit(function: F) -> F:

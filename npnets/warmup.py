@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from npnets import MobileNetV1, ShuffleNetV1, ops, plan
+from npnets import SGD, MobileNetV1, ShuffleNetV1, ops, plan, train_step
 from npnets._check import Array
 from npnets._config import use
-from npnets._jit import CACHE_FOLDER, OPTIONS
+from npnets._jit import CACHE_FOLDER, NOTICE, OPTIONS
 from npnets._optional import need
-from npnets.train import step
 
 DTYPES = ("float32", "float64")
 
@@ -25,24 +24,31 @@ def run(dtypes: Sequence[str]) -> None:
     ------
     ValueError
         Numba's compiler is off.
+    PermissionError
+        What is compiled could not be kept.
     """
     if OPTIONS.DISABLE_JIT:
         raise ValueError("`NUMBA_DISABLE_JIT` is set: nothing is compiled")
+    if CACHE_FOLDER is None:
+        raise PermissionError("the folder for compiled code cannot be written: NUMBA_CACHE_DIR names another")
     tasks = [(f"{name} for {dtype}", task, np.dtype(dtype)) for dtype in dtypes for name, task in TASKS.items()]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), NOTICE.functions
+    NOTICE.said = True  # here it is shown otherwise
     with use("numba"), _progress(len(tasks)) as show:
         for done, (name, task, dtype) in enumerate(tasks):
             show(done, name)
             task(dtype)
         show(len(tasks), "")
-    print(f"ready after {time.perf_counter() - start:.1f} s; {_where()}")
-
-
-def _where() -> str:
-    if CACHE_FOLDER is None:
-        return "nothing is kept, as the folder for compiled code cannot be written: NUMBA_CACHE_DIR names another"
+    compiled = NOTICE.functions - before
+    done_so = f"compiled {compiled} functions" if compiled else "all was compiled already: loaded"
     size = sum(file.stat().st_size for file in Path(CACHE_FOLDER).rglob("*") if file.is_file())
-    return f"{size / 2**20:.0f} MB of compiled code are kept in {CACHE_FOLDER}"
+    print(f"{done_so} in {time.perf_counter() - start:.1f} s; {size / 2**20:.1f} MB are kept in {CACHE_FOLDER}")
+
+
+def _training_step(dtype: np.dtype[Any]) -> None:
+    """Take a fused step."""
+    net = MobileNetV1(rows=((8, 1),), width=0.25, num_classes=2, dtype=dtype).train()
+    train_step(net, SGD(net, lr=0.0), np.zeros((2, 2, 2, 3), dtype), np.zeros(2, np.int64))
 
 
 def _layers(dtype: np.dtype[Any]) -> None:
@@ -54,6 +60,7 @@ def _layers(dtype: np.dtype[Any]) -> None:
         x = np.zeros((2, 16, 16, 3), dtype)
         net.eval()(x)
         net.backward(np.zeros_like(net.train()(x)))
+        SGD(net, lr=0.0).step()
 
 
 def _operations(dtype: np.dtype[Any]) -> None:
@@ -63,7 +70,7 @@ def _operations(dtype: np.dtype[Any]) -> None:
 
 TASKS: dict[str, Callable[[np.dtype[Any]], None]] = {
     "inference": plan.prepare,
-    "the training step": step.prepare,
+    "the training step": _training_step,
     "the layers": _layers,
     "the operations": _operations,
 }

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnets._check import FLOATS, Array, image, integer
-from npnets._notice import compiling
 from npnets._parallel import members, team
 from npnets.kernels import inference
 from npnets.kernels.team import counters
@@ -174,8 +173,9 @@ def compile(net: Network) -> Compiled:
     Calls from several Python threads at once are safe. Each uses the threads of `npnets.set_threads`, and the bits do
     not depend on how many there are, nor on the other images of the batch.
 
-    On a machine that has not done so before, the kernels are compiled first, which takes some ten seconds; where
-    standard error is a terminal, a line there says so. They are kept for the next time.
+    On a machine that has not done so before, the kernels are compiled first, which takes some ten seconds, and kept for
+    the next time; in a terminal or a notebook a line says so (`logging.getLogger("npnets")` can silence it). The
+    command `npnets warmup` does it beforehand.
 
     Parameters
     ----------
@@ -215,8 +215,7 @@ def prepare(dtype: np.dtype[Any]) -> None:
     dtype = np.dtype(dtype)
     if dtype in _prepared or dtype not in FLOATS:
         return
-    with compiling(f"inference for {dtype}"):
-        Compiled(MobileNetV1(rows=(), width=0.25, num_classes=1, dtype=dtype))(np.zeros((1, 3, 3, 3), dtype))
+    Compiled(MobileNetV1(rows=(), width=0.25, num_classes=1, dtype=dtype))(np.zeros((1, 3, 3, 3), dtype))
     _prepared.add(dtype)
 
 

@@ -115,7 +115,7 @@ def _introduce(trainer: Trainer, console: Any) -> None:
         return
     if trainer.steps_done:
         console.print(f"    goes on in epoch {trainer.epoch + 1} after step {trainer.position}")
-    with _status(console, "compiling what is not in the cache yet (the first time some 30 s)"):
+    with _status(console, "taking a few steps; the first time they are compiled, which takes some 30 s"):
         start = time.perf_counter()
         trainer.probe()
         first = time.perf_counter() - start

@@ -1,13 +1,8 @@
 """One step of training."""
 
-from typing import Any
-
-import numpy as np
-
 from npnets._check import Array
 from npnets._config import implementation
-from npnets._notice import compiling
-from npnets.models import MobileNetV1, Network
+from npnets.models import Network
 from npnets.ops import softmax_cross_entropy
 from npnets.train.fused import program_for
 from npnets.train.sgd import SGD
@@ -15,6 +10,8 @@ from npnets.train.sgd import SGD
 
 def train_step(net: Network, optimizer: SGD, x: Array, labels: Array, *, label_smoothing: float = 0.0) -> float:
     """Forward, loss, backward, step: move the network once against the gradient of the batch.
+
+    The first step on a machine compiles its kernels, as `npnets.compile` does; `npnets warmup` does it beforehand.
 
     Parameters
     ----------
@@ -63,7 +60,6 @@ def step_with_logits(
         x = net.images(x)
         program = program_for(net, x.shape)
     if program is not None:
-        prepare(net.dtype)
         logits = program.forward(x)
         loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
         program.backward(dlogits, optimizer)
@@ -73,16 +69,3 @@ def step_with_logits(
     net.backward(dlogits)
     optimizer.step()
     return float(loss), logits
-
-
-def prepare(dtype: np.dtype[Any]) -> None:
-    """Load the fused step's kernels for a dtype, or compile and keep them; `train_step` does so itself."""
-    if dtype in _prepared:
-        return
-    _prepared.add(dtype)
-    net = MobileNetV1(rows=((8, 1),), width=0.25, num_classes=2, dtype=dtype).train()
-    with compiling(f"the training step for {dtype}"):
-        train_step(net, SGD(net, lr=0.0), np.zeros((2, 2, 2, 3), dtype), np.zeros(2, np.int64))
-
-
-_prepared: set[np.dtype[Any]] = set()

@@ -66,11 +66,11 @@ class Notice(event.Listener):
         if self.said:
             return
         self.said = True
-        text = "npnets: compiling for this processor, which takes some 20 seconds in all"
+        text = "npnets: compiling for this processor, some 20 s, "
         if self.kept:
-            text += " and is kept for the next time; `npnets warmup` does it beforehand"
+            text += "once; see `npnets warmup`"
         else:
-            text += ", and each time, as the folder for compiled code cannot be written: NUMBA_CACHE_DIR names another"
+            text += "each time: the folder for compiled code cannot be written; NUMBA_CACHE_DIR names another"
         with suppress(ValueError, AttributeError):  # standard error is closed, or there is none
             if LOG.hasHandlers() or sys.stderr.isatty() or hasattr(sys, "ps1"):  # ps1: somebody types
                 LOG.warning(text)

@@ -307,8 +307,8 @@ def _bench_parser(parser: argparse.ArgumentParser) -> None:
 
 
 _WARMUP = """\
-Compile all kernels, for the processor of this machine, and keep them: about a
-minute. Later runs of npnets begin at once. Without this command everything is
+Compile all kernels for the processor of this machine, and keep them; it takes
+half a minute. From then on npnets begins at once. Without this command all is
 compiled and kept when it is first needed. What is kept already is only loaded.
 """
 

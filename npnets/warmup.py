@@ -137,8 +137,9 @@ def _progress(tasks: int) -> Iterator[Callable[[int, str], None]]:
     columns = (
         rich.BarColumn(bar_width=30),
         rich.TextColumn("{task.description}", markup=False),
+        rich.TextColumn("{task.fields[notice].functions} functions compiled"),  # asked anew several times a second
         rich.TimeElapsedColumn(),
     )
     with rich.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=tasks)
+        task = bar.add_task("", total=tasks, notice=NOTICE)
         yield lambda done, name: bar.update(task, completed=done, description=name)

@@ -138,9 +138,9 @@ def test_what_is_shown(choice, dtypes, extras, monkeypatch, capsys, tmp_path):
 
 # -- the word to whoever waits -----------------------------------------------------------------------------------------
 
-SAID = "npnets: compiling for this processor, which takes some 20 seconds in all"
-KEPT = " and is kept for the next time; `npnets warmup` does it beforehand"
-NOT_KEPT = ", and each time, as the folder for compiled code cannot be written: NUMBA_CACHE_DIR names another"
+SAID = "npnets: compiling for this processor, some 20 s, "
+KEPT = "once; see `npnets warmup`"
+NOT_KEPT = "each time: the folder for compiled code cannot be written; NUMBA_CACHE_DIR names another"
 
 
 @pytest.fixture

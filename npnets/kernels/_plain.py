@@ -37,6 +37,12 @@ def store_part(a: Array, i: int, value: Any, count: int) -> None:
 
 
 @jit
+def transpose(a: Array, i: int, step: int, out: Array, o: int, out_step: int) -> None:
+    """Write lanes rows of lanes values, out[o + r out_step + c] = a[i + c step + r]."""
+    out[o] = a[i]
+
+
+@jit
 def splat(a: Array, value: float) -> Any:
     """Return a vector of a's dtype with one value in all lanes."""
     return a.dtype.type(value)
@@ -76,6 +82,26 @@ def clamp(x: Any, low: Any, high: Any) -> Any:
 def where_inside(x: Any, low: Any, high: Any, value: Any) -> Any:
     """Return the value, or 0 where x <= low or x >= high: a NaN in x counts as inside."""
     return value - value if (x <= low) | (x >= high) else value
+
+
+@jit
+def filter_tile(R: int, x: Array, seen: Array, x0: int, advance: int, number: int, w: Array, taps: Array, w0: int,
+                out: Array, o: int, step: int, count: int) -> None:  # fmt: skip
+    """Compute"""
+    for r in range(R):
+        total = x.dtype.type(0)
+        for t in range(number):
+            total += w[w0 + taps[t]] * x[x0 + seen[t] + r * advance]
+        out[o + r * step] = total
+
+
+@jit
+def sum_tile(R: int, x: Array, seen: Array, x0: int, advance: int, number: int, dout: Array, o: int, step: int,
+             sums: Array, taps: Array, s0: int, count: int) -> None:  # fmt: skip
+    """Compute"""
+    for t in range(number):
+        for r in range(R):
+            sums[s0 + taps[t]] += dout[o + r * step] * x[x0 + seen[t] + r * advance]
 
 
 @jit

@@ -149,6 +149,26 @@ def splat(typing: Any, a: Any, value: Any) -> Typed:
 
 
 @intrinsic
+def transpose(typing: Any, a: Any, i: Any, step: Any, out: Any, o: Any, out_step: Any) -> Typed:
+    def emit(e: _Emit, a_: Any, i_: Any, step_: Any, out_: Any, o_: Any, out_step_: Any) -> None:
+        def line(index: int, width: Any) -> Any:
+            return e.builder.mul(ir.Constant(INT64, index), width)
+
+        lines = [e.load(e.place(a, a_, i_, line(index, step_))) for index in range(e.lanes)]
+        # Merging the lines like two halves of a pack of cards, log2(lanes) times, turns rows into columns.
+        low = ir.Constant(e.integers, [index // 2 + index % 2 * e.lanes for index in range(e.lanes)])
+        high = ir.Constant(e.integers, [(e.lanes + index) // 2 + index % 2 * e.lanes for index in range(e.lanes)])
+        for _ in range(e.lanes.bit_length() - 1):
+            pairs = zip(lines[: e.lanes // 2], lines[e.lanes // 2 :], strict=True)
+            lines = [e.builder.shuffle_vector(x, y, mask) for x, y in pairs for mask in (low, high)]
+        for index, value in enumerate(lines):
+            e.store(value, e.place(out, out_, o_, line(index, out_step_)))
+
+    index = types.int64
+    return _typed(types.void(a, index, index, out, index, index), a.dtype, emit)
+
+
+@intrinsic
 def add(typing: Any, x: Any, y: Any) -> Typed:
     return _typed(x(x, y), x.dtype, lambda e, one, other: e.builder.fadd(one, other))
 
@@ -180,6 +200,73 @@ def where_inside(typing: Any, x: Any, low: Any, high: Any, value: Any) -> Typed:
         return e.builder.select(e.builder.or_(below, above), e.zero, kept)
 
     return _typed(x(x, low, high, value), x.dtype, emit)
+
+
+@intrinsic
+def filter_tile(typing: Any, R: Any, x: Any, seen: Any, x0: Any, advance: Any, number: Any, w: Any, taps: Any, w0: Any,
+                out: Any, o: Any, step: Any, count: Any) -> Typed | None:  # fmt: skip
+    if not isinstance(R, types.IntegerLiteral):
+        return None
+    r_all, index = range(R.literal_value), types.int64
+
+    def emit(e: _Emit, _r: Any, x_: Any, seen_: Any, x0_: Any, advance_: Any, number_: Any, w_: Any, taps_: Any,
+             w0_: Any, out_: Any, o_: Any, step_: Any, count_: Any) -> None:  # fmt: skip
+        builder, mask = e.builder, e.first(count_)
+        first = e.place(x, x_, x0_)
+        columns = [builder.mul(ir.Constant(INT64, r), advance_) for r in r_all]
+        above, loop, after = builder.block, builder.append_basic_block("t"), builder.append_basic_block("sums")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        t = _phi(builder, [(ir.Constant(INT64, 0), above)])
+        carried = [_phi(builder, [(e.zero, above)]) for _ in r_all]
+        entry = e.load(e.place(w, w_, w0_, e.entry(taps, taps_, t)))
+        here = builder.gep(first, [e.entry(seen, seen_, t)])
+        sums = [e.fma(entry, e.load(builder.gep(here, [columns[r]])), carried[r]) for r in r_all]
+        for r in r_all:
+            carried[r].add_incoming(sums[r], loop)
+        next_t = builder.add(t, ir.Constant(INT64, 1))
+        t.add_incoming(next_t, loop)
+        builder.cbranch(builder.icmp_signed("<", next_t, number_), loop, after)
+        builder.position_at_end(after)
+        for r in r_all:
+            e.store_masked(sums[r], e.place(out, out_, o_, builder.mul(ir.Constant(INT64, r), step_)), mask)
+
+    return _typed(
+        types.void(R, x, seen, index, index, index, w, taps, index, out, index, index, index), x.dtype, emit
+    )
+
+
+@intrinsic
+def sum_tile(typing: Any, R: Any, x: Any, seen: Any, x0: Any, advance: Any, number: Any, dout: Any, o: Any, step: Any,
+             sums: Any, taps: Any, s0: Any, count: Any) -> Typed | None:  # fmt: skip
+    if not isinstance(R, types.IntegerLiteral):
+        return None
+    r_all, index = range(R.literal_value), types.int64
+
+    def emit(e: _Emit, _r: Any, x_: Any, seen_: Any, x0_: Any, advance_: Any, number_: Any, dout_: Any, o_: Any,
+             step_: Any, sums_: Any, taps_: Any, s0_: Any, count_: Any) -> None:  # fmt: skip
+        builder, mask = e.builder, e.first(count_)
+        first = e.place(x, x_, x0_)
+        columns = [builder.mul(ir.Constant(INT64, r), advance_) for r in r_all]
+        upstream = [e.load_masked(e.place(dout, dout_, o_, builder.mul(ir.Constant(INT64, r), step_)), mask) for r in r_all]
+        above, loop, after = builder.block, builder.append_basic_block("t"), builder.append_basic_block("sums")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        t = _phi(builder, [(ir.Constant(INT64, 0), above)])
+        place = e.place(sums, sums_, s0_, e.entry(taps, taps_, t))
+        here = builder.gep(first, [e.entry(seen, seen_, t)])
+        total = e.load(place)
+        for r in r_all:
+            total = e.fma(upstream[r], e.load(builder.gep(here, [columns[r]])), total)
+        e.store(total, place)
+        next_t = builder.add(t, ir.Constant(INT64, 1))
+        t.add_incoming(next_t, loop)
+        builder.cbranch(builder.icmp_signed("<", next_t, number_), loop, after)
+        builder.position_at_end(after)
+
+    return _typed(
+        types.void(R, x, seen, index, index, index, dout, index, index, sums, taps, index, index), x.dtype, emit
+    )
 
 
 @intrinsic

@@ -1,169 +1,238 @@
-"""Depthwise convolution: one long loop for each kernel entry and row, wherever a row can be walked in one go.
-
-::
-
-    for b, k, i, j, l, m:  out[b, k, l, m]          += w[i, j, m] x[b, s k + d i - p, s l + d j - p, m]
-    for b, r, i, j, l, m:  dx[b, r, s l + d j - p, m] += w[i, j, m] dout[b, (r + p - d i)/s, l, m]
-    for b, k, i, j, l, m:  dw[i, j, m]              += dout[b, k, l, m] x[b, s k + d i - p, s l + d j - p, m]
-
-With stride 1 the pixels that entry (i, j) meets lie side by side, channels and all, and so do those of the output: l
-and m are one loop over W' M values, shifted against each other, with the entry's weights repeated for each pixel
-(`wide`)::
-
-    out row   [ l=0: m m m m | l=1: m m m m | ... ]
-              +=  wide[i, j]  [ m m m m | m m m m | ... ]
-              *   x row, d j - p pixels to the right
-
-A loop over the M channels of one pixel after the other spends more time on starting than on multiplying: 64 images of
-28 x 28 x 16 in float32 took 18.6 ms on one core of a 2.8 GHz Ice Lake, where the long loop takes 2.7. With another
-stride that is what remains to be done, and no weight is repeated.
-
-Each thread owns rows of the output, or of dx; dw is summed in a fixed number of chunks of rows, with stride 1 for each
-column of the output apart, and all of that is added at the end in a fixed order.
-"""
+"""draft"""
 
 import numpy as np
 
 from npnets._check import Array, Ints
 from npnets._jit import jit
 from npnets._parallel import run
+from npnets.kernels import conv2d
+from npnets.kernels.product import vector
+from npnets.kernels.simd import add, filter_tile, lanes, load, load_part, store, store_part, sum_tile
+from npnets.kernels.windows import (
+    ADVANCE,
+    COUNT,
+    FIRST,
+    OUT,
+    OUT_STEP,
+    STEP,
+    TAP,
+    TAP_STEP,
+    TAPS,
+    Axis,
+    from_input,
+    from_output,
+)
 
-# The sums of dw may take so many values, in so many chunks: a function of the shape, never of the threads.
-MOST_SUMS, MOST_CHUNKS = 2**20, 8
-
-
-@jit
-def _add_products(into: Array, a: Array, b: Array) -> None:
-    for e in range(len(into)):
-        into[e] += a[e] * b[e]
-
-
-@jit
-def _forward_row(x: Array, w: Array, out: Array, M: int, s: int, shift: int) -> None:
-    """Add to a row of the output what one kernel entry gives: out[l] += w x[s l + shift], pixels of M values.
-
-    With stride 1, w holds the entry's weights for each column of the output, otherwise once.
-    """
-    columns, W = len(out) // M, len(x) // M
-    if s == 1:
-        first, last = max(0, -shift), min(columns, W - shift)
-        if first < last:
-            _add_products(
-                out[first * M : last * M], w[first * M : last * M], x[(first + shift) * M : (last + shift) * M]
-            )
-        return
-    for l in range(columns):
-        c = s * l + shift
-        if 0 <= c < W:
-            _add_products(out[l * M : (l + 1) * M], w, x[c * M : (c + 1) * M])
+# The sums of dw are taken in at most so many chunks of rows, of at least so many pixels: a function of the shape.
+MOST_CHUNKS, LEAST_PIXELS = 8, 64
 
 
 @jit
-def _backward_row(dout: Array, w: Array, dx: Array, M: int, s: int, shift: int) -> None:
-    """Add to a row of dx what one kernel entry gives: dx[s l + shift] += w dout[l]."""
-    columns, W = len(dout) // M, len(dx) // M
-    if s == 1:
-        first, last = max(0, -shift), min(columns, W - shift)
-        if first < last:
-            _add_products(
-                dx[(first + shift) * M : (last + shift) * M], w[first * M : last * M], dout[first * M : last * M]
-            )
-        return
-    for l in range(columns):
-        c = s * l + shift
-        if 0 <= c < W:
-            _add_products(dx[c * M : (c + 1) * M], w, dout[l * M : (l + 1) * M])
+def _vectors(a: Array, M: int) -> int:
+    """Return how many vectors M channels need."""
+    return (M + lanes(a) - 1) // lanes(a)
 
 
 @jit
-def _weight_row(x: Array, dout: Array, dw: Array, M: int, s: int, shift: int) -> None:
-    """Add to the sums of one kernel entry what a row gives: dw += dout[l] x[s l + shift], laid out as w above."""
-    columns, W = len(dout) // M, len(x) // M
-    if s == 1:
-        first, last = max(0, -shift), min(columns, W - shift)
-        if first < last:
-            _add_products(
-                dw[first * M : last * M], dout[first * M : last * M], x[(first + shift) * M : (last + shift) * M]
-            )
-        return
-    for l in range(columns):
-        c = s * l + shift
-        if 0 <= c < W:
-            _add_products(dw, dout[l * M : (l + 1) * M], x[c * M : (c + 1) * M])
+def _channel(a: Array, v: int, M: int) -> int:
+    """Return where vector v begins: the last one ends with the last channel, and shares some with the one before."""
+    return max(0, min(v * lanes(a), M - lanes(a)))
 
 
 @jit
-def _forward(start: int, stop: int, x: Array, wide: Array, out: Array, s: Ints, p: Ints, d: Ints) -> None:
-    _, H, W, M = x.shape
-    KH, KW, _ = wide.shape
-    rows, columns = out.shape[1:3]
-    for row in range(start, stop):
-        b, k = row // rows, row % rows
-        out_row = out[b, k].reshape(columns * M)
-        for i in range(KH):
-            r = s[0] * k + d[0] * i - p[0]
-            if 0 <= r < H:
-                x_row = x[b, r].reshape(W * M)
-                for j in range(KW):
-                    _forward_row(x_row, wide[i, j], out_row, M, s[1], d[1] * j - p[1])
+def _read(a: Array, i: int, M: int) -> Array:
+    """Return the vector at a[i], of which only M values are there if M is less than a vector."""
+    return load(a, i) if M >= lanes(a) else load_part(a, i, M)
 
 
 @jit
-def _backward_x(start: int, stop: int, dout: Array, wide: Array, dx: Array, s: Ints, p: Ints, d: Ints) -> None:
-    _, H, W, M = dx.shape
-    KH, KW, _ = wide.shape
-    rows, columns = dout.shape[1:3]
-    for row in range(start, stop):
-        b, r = row // H, row % H
-        dx_row = dx[b, r].reshape(W * M)
-        for i in range(KH):
-            k = (r + p[0] - d[0] * i) // s[0]
-            if 0 <= k < rows and s[0] * k + d[0] * i - p[0] == r:
-                dout_row = dout[b, k].reshape(columns * M)
-                for j in range(KW):
-                    _backward_row(dout_row, wide[i, j], dx_row, M, s[1], d[1] * j - p[1])
+def _write(a: Array, i: int, value: Array, M: int) -> None:
+    if M >= lanes(a):
+        store(a, i, value)
+    else:
+        store_part(a, i, value, M)
 
 
 @jit
-def _backward_weight(start: int, stop: int, dout: Array, x: Array, partial: Array, s: Ints, p: Ints, d: Ints) -> None:
-    _, H, W, M = x.shape
-    total, KH, KW, _ = partial.shape
-    B, rows, columns, _ = dout.shape
+def _pack(w: Array, taps: int, M: int) -> Array:
+    """Return w (taps, M) as (vectors, taps, lanes)."""
+    L = lanes(w)
+    packed = np.empty(_vectors(w, M) * taps * L, w.dtype)
+    for v in range(_vectors(w, M)):
+        m = _channel(w, v, M)
+        for t in range(taps):
+            store(packed, (v * taps + t) * L, _read(w, t * M + m, M))
+    return packed
+
+
+@jit
+def _apart(a: Array, M: int) -> int:
+    """Return how far apart pixels stand in the buffer: whole vectors, and no multiple of 1 KB, which caches dislike."""
+    values = _vectors(a, M) * lanes(a)
+    return values + lanes(a) if values * a.itemsize % 1024 == 0 else values
+
+
+@jit
+def _buffer(like: Array, size: int) -> Array:
+    """Return zeros that begin where a line of the cache does."""
+    values = 64 // like.itemsize
+    room = np.zeros(size + values, like.dtype)
+    begin = -(room.ctypes.data // like.itemsize) % values
+    return room[begin : begin + size]
+
+
+@jit
+def _copy_row(x: Array, row: int, W: int, M: int, left: int, width: int, buffer: Array, at: int, apart: int) -> None:
+    """Copy those pixels of a row of x that lie in the buffer's; what is beside them stays 0."""
+    L = lanes(x)
+    for c in range(max(0, left), min(W, left + width)):
+        pixel, to = (row * W + c) * M, at + (c - left) * apart
+        for m in range(0, M - L + 1, L):
+            store(buffer, to + m, load(x, pixel + m))
+        if M % L:
+            m = max(0, M - L)
+            store(buffer, to + m, _read(x, pixel + m, M))
+
+
+@jit
+def _find_rows(x: Array, shape: tuple[int, int, int], axis: Array, b: int, t: int, left: int, width: int, slots: int,
+               buffer: Array, held: Array, apart: int, places: Array) -> None:  # fmt: skip
+    """Find, or put, the rows of x that place t meets in the buffer; behind its slots is a row of zeros."""
+    H, W, M = shape
+    for i in range(axis[TAPS]):
+        r = axis[FIRST] + t * axis[ADVANCE] + i * axis[STEP]
+        slot = slots
+        if 0 <= r < H:
+            row = b * H + r
+            slot = row % slots
+            if held[slot] != row:
+                _copy_row(x, row, W, M, left, width, buffer, slot * width * apart, apart)
+                held[slot] = row
+        places[i] = slot * width * apart
+
+
+@jit
+def _list_taps(row: Array, places: Array, KW: int, column: Array, left: int, apart: int, L: int, taps: Array,
+               seen: Array) -> int:  # fmt: skip
+    """List what the first place of a row meets: the kernel's entries, and where in the buffer."""
+    number = 0
+    for i in range(row[TAPS]):
+        for j in range(column[TAPS]):
+            taps[number] = ((row[TAP] + i * row[TAP_STEP]) * KW + column[TAP] + j * column[TAP_STEP]) * L
+            seen[number] = places[i] + (column[FIRST] + j * column[STEP] - left) * apart
+            number += 1
+    return number
+
+
+@jit
+def _apply(start: int, stop: int, most: int, x: Array, shape: tuple[int, int, int], w: Array, KH: int, KW: int,
+           out: Array, out_shape: tuple[int, int, int], rows: Array, columns: Array, left: int, width: int,
+           slots: int) -> None:  # fmt: skip
+    M, L, apart, packed = shape[2], lanes(x), _apart(x, shape[2]), _pack(w, KH * KW, shape[2])
+    channels = min(M, L)
+    buffer, held = _buffer(x, (slots + 1) * width * apart), np.full(slots, -1)
+    places, taps, seen = np.empty(KH, np.int64), np.empty(KH * KW, np.int64), np.empty(KH * KW, np.int64)
+    for item in range(start, stop):
+        b, k, row = item // (len(rows) * most), item // len(rows) % most, rows[item % len(rows)]
+        if k < row[COUNT]:
+            _find_rows(x, shape, row, b, k, left, width, slots, buffer, held, apart, places)
+            for phase in range(len(columns)):
+                column = columns[phase]
+                number = _list_taps(row, places, KW, column, left, apart, L, taps, seen)
+                at = ((b * out_shape[0] + row[OUT] + k * row[OUT_STEP]) * out_shape[1] + column[OUT]) * M
+                advance, step, count = column[ADVANCE] * apart, column[OUT_STEP] * M, column[COUNT]
+                for v in range(_vectors(x, M)):
+                    m, w0, u = _channel(x, v, M), v * KH * KW * L, 0
+                    while u + 7 <= count:
+                        filter_tile(7, buffer, seen, u * advance + m, advance, number, packed, taps, w0, out, at + u * step + m, step, channels)
+                        u += 7
+                    if u + 4 <= count:
+                        filter_tile(4, buffer, seen, u * advance + m, advance, number, packed, taps, w0, out, at + u * step + m, step, channels)
+                        u += 4
+                    while u < count:
+                        filter_tile(1, buffer, seen, u * advance + m, advance, number, packed, taps, w0, out, at + u * step + m, step, channels)
+                        u += 1
+
+
+@jit
+def _sum(start: int, stop: int, chunks: int, B: int, x: Array, shape: tuple[int, int, int], dout: Array, partial: Array,
+         KH: int, KW: int, row: Array, column: Array, left: int, width: int, slots: int) -> None:  # fmt: skip
+    M, L, apart, size = shape[2], lanes(x), _apart(x, shape[2]), len(partial) // chunks
+    channels, OH, count, advance = min(M, L), row[COUNT], column[COUNT], column[ADVANCE] * apart
+    buffer, held = _buffer(x, (slots + 1) * width * apart), np.full(slots, -1)
+    places, taps, seen = np.empty(KH, np.int64), np.empty(KH * KW, np.int64), np.empty(KH * KW, np.int64)
     for chunk in range(start, stop):
-        for row in range(B * rows * chunk // total, B * rows * (chunk + 1) // total):
-            b, k = row // rows, row % rows
-            dout_row = dout[b, k].reshape(columns * M)
-            for i in range(KH):
-                r = s[0] * k + d[0] * i - p[0]
-                if 0 <= r < H:
-                    x_row = x[b, r].reshape(W * M)
-                    for j in range(KW):
-                        _weight_row(x_row, dout_row, partial[chunk, i, j], M, s[1], d[1] * j - p[1])
+        for item in range(B * OH * chunk // chunks, B * OH * (chunk + 1) // chunks):
+            _find_rows(x, shape, row, item // OH, item % OH, left, width, slots, buffer, held, apart, places)
+            number = _list_taps(row, places, KW, column, left, apart, L, taps, seen)
+            for v in range(_vectors(x, M)):
+                m, s, u = _channel(x, v, M), chunk * size + v * KH * KW * L, 0
+                at = item * count * M + m
+                while u + 7 <= count:
+                    sum_tile(7, buffer, seen, u * advance + m, advance, number, dout, at + u * M, M, partial, taps, s, channels)
+                    u += 7
+                if u + 4 <= count:
+                    sum_tile(4, buffer, seen, u * advance + m, advance, number, dout, at + u * M, M, partial, taps, s, channels)
+                    u += 4
+                while u < count:
+                    sum_tile(1, buffer, seen, u * advance + m, advance, number, dout, at + u * M, M, partial, taps, s, channels)
+                    u += 1
 
 
-def _wide(w: Array, columns: int, s: Ints) -> Array:
-    """Return w (KH, KW, M), with stride 1 repeated for each column of the output: (KH, KW, columns M)."""
-    return np.tile(w, (1, 1, columns)) if s[1] == 1 else w
+@jit
+def _collect(partial: Array, chunks: int, dw: Array, taps: int, M: int) -> None:
+    """Add the chunks' sums (chunks, vectors, taps, lanes), in order, and write them as dw (taps, M)."""
+    L, size = lanes(dw), len(partial) // chunks
+    for v in range(_vectors(dw, M)):
+        for t in range(taps):
+            i = (v * taps + t) * L
+            total = load(partial, i)
+            for chunk in range(1, chunks):
+                total = add(total, load(partial, chunk * size + i))
+            _write(dw, t * M + _channel(dw, v, M), total, M)
+
+
+def _fits(columns: Axis, W: int) -> bool:
+    """Whether a row with its border is not much longer than without."""
+    return columns.width <= 4 * W + 64
+
+
+def _on_all(x: Array, w: Array, out: Array, rows: Axis, columns: Axis) -> None:
+    KH, KW, _ = w.shape
+    work = max(x.size, out.size) * KH * KW
+    run(_apply, len(x) * len(rows.table) * rows.count, work, rows.count, x.reshape(-1), x.shape[1:], w.reshape(-1), KH, KW, out.reshape(-1), out.shape[1:], rows.table,
+        columns.table, columns.least, columns.width, min(x.shape[1], rows.reach))  # fmt: skip
 
 
 def forward(x: Array, w: Array, out: Array, s: Ints, p: Ints, d: Ints) -> None:
-    """Fill out, given as zeros."""
-    work = out.size * w[..., 0].size
-    run(_forward, len(x) * out.shape[1], work, x, _wide(w, out.shape[2], s), out, s, p, d)
+    """Fill out."""
+    rows, columns = (from_output(out.shape[1 + a], w.shape[a], s[a], p[a], d[a]) for a in (0, 1))
+    if _fits(columns, x.shape[2]):
+        _on_all(x, w, out, rows, columns)
+    else:
+        conv2d.forward(x, w[:, :, None], out, s, p, d, x.shape[3])
 
 
 def backward_x(dout: Array, w: Array, dx: Array, s: Ints, p: Ints, d: Ints) -> None:
     """Fill dx, given as zeros."""
-    work = dout.size * w[..., 0].size
-    run(_backward_x, len(dx) * dx.shape[1], work, dout, _wide(w, dout.shape[2], s), dx, s, p, d)
+    rows, columns = (from_input(dx.shape[1 + a], w.shape[a], s[a], p[a], d[a]) for a in (0, 1))
+    if _fits(columns, dout.shape[2]):
+        _on_all(dout, w, dx, rows, columns)
+    else:
+        conv2d.backward_x(dout, w[:, :, None], dx, s, p, d, dx.shape[3])
 
 
 def backward_weight(dout: Array, x: Array, dw: Array, s: Ints, p: Ints, d: Ints) -> None:
     """Fill dw, given as zeros."""
     KH, KW, M = dw.shape
-    B, rows, columns, _ = dout.shape
-    apart = columns if s[1] == 1 else 1
-    chunks = max(1, min(B * rows, MOST_CHUNKS, MOST_SUMS // (dw.size * apart)))
-    partial = np.zeros((chunks, KH, KW, apart * M), dw.dtype)
-    run(_backward_weight, chunks, dout.size * KH * KW, dout, x, partial, s, p, d)
-    partial.reshape(chunks, KH, KW, apart, M).sum((0, 3), out=dw)
+    B, OH, OW, _ = dout.shape
+    rows, columns = (from_output(dout.shape[1 + a], dw.shape[a], s[a], p[a], d[a]) for a in (0, 1))
+    if not _fits(columns, x.shape[2]):
+        conv2d.backward_weight(dout, x, dw[:, :, None], s, p, d, M)
+        return
+    chunks = max(1, min(B * OH, MOST_CHUNKS, B * OH * OW // LEAST_PIXELS))
+    lanes = vector(dw.dtype)
+    partial = np.zeros(chunks * -(-M // lanes) * lanes * KH * KW, dw.dtype)
+    run(_sum, chunks, dout.size * KH * KW, chunks, B, x.reshape(-1), x.shape[1:], dout.reshape(-1), partial, KH, KW,
+        rows.table[0], columns.table[0], columns.least, columns.width, min(x.shape[1], rows.reach))  # fmt: skip
+    _collect(partial, chunks, dw.reshape(-1), KH * KW, M)

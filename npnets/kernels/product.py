@@ -21,7 +21,7 @@ import numpy as np
 
 from npnets._check import Array
 from npnets._jit import FORM, VECTOR_BYTES, jit
-from npnets.kernels.simd import COLUMNS, lanes, multiply_tile
+from npnets.kernels.simd import COLUMNS, lanes, load, load_part, multiply_tile, store, transpose
 
 INFINITY = float("inf")
 
@@ -46,6 +46,33 @@ def panel_vectors(vectors: int) -> int:
 
 
 @jit
+def pack_rows(w: Array, first: int, step_k: int, step_n: int, K: int, N: int, width: int, out: Array,
+              at: int) -> None:  # fmt: skip
+    """Lay K rows of N values w[first + k step_k + n step_n] out, one behind the other, each `width` places with zeros.
+
+    Where a row of w is contiguous whole vectors are moved, otherwise 16 rows at a time, so that all of a cache line of
+    w is used while it is there.
+    """
+    W = lanes(out)
+    if step_n == 1:
+        for k in range(K):
+            for n in range(0, width, W):
+                i = first + k * step_k + n
+                value = load(w, i) if n + W <= N else load_part(w, i, N - n)
+                store(out, at + k * width + n, value)
+        return
+    for n in range(0, width, W):
+        k = 0
+        if step_k == 1 and n + W <= N:
+            while k + W <= K:
+                transpose(w, first + n * step_n + k, step_n, out, at + k * width + n, width)
+                k += W
+        for column in range(n, n + W):
+            for row in range(k, K):
+                out[at + row * width + column] = w[first + row * step_k + column * step_n] if column < N else 0.0
+
+
+@jit
 def pack(w: Array, step_k: int, step_n: int, step_g: int, K: int, N: int, groups: int, start: Array, out: Array,
          at: int) -> None:  # fmt: skip
     """Lay the matrices w[g step_g + k step_k + n step_n], flat, out as panels, from out[at] on.
@@ -61,11 +88,9 @@ def pack(w: Array, step_k: int, step_n: int, step_g: int, K: int, N: int, groups
             for n in range(n0, n0 + C * W):
                 out[at + n - n0] = start[g * N + n] if n < N and len(start) > 0 else 0.0
             at += C * W
-            for k in range(K):
-                row = g * step_g + k * step_k
-                for n in range(n0, n0 + C * W):
-                    out[at + n - n0] = w[row + n * step_n] if n < N else 0.0
-                at += C * W
+            columns = min(C * W, N - n0)
+            pack_rows(w, g * step_g + n0 * step_n, step_k, step_n, K, columns, C * W, out, at)
+            at += K * C * W
             vectors -= C
             n0 += C * W
 

@@ -37,6 +37,7 @@ if FORM == "plain":
     from npnets.kernels._plain import (
         add,
         clamp,
+        filter_tile,
         fma,
         lanes,
         load,
@@ -47,12 +48,15 @@ if FORM == "plain":
         store,
         store_part,
         subtract,
+        sum_tile,
+        transpose,
         where_inside,
     )
 else:
     from npnets.kernels._vectors import (
         add,
         clamp,
+        filter_tile,
         fma,
         lanes,
         load,
@@ -63,6 +67,8 @@ else:
         store,
         store_part,
         subtract,
+        sum_tile,
+        transpose,
         where_inside,
     )
 
@@ -73,6 +79,7 @@ __all__ = [
     "COLUMNS",
     "add",
     "clamp",
+    "filter_tile",
     "fma",
     "lanes",
     "load",
@@ -83,5 +90,7 @@ __all__ = [
     "store",
     "store_part",
     "subtract",
+    "sum_tile",
+    "transpose",
     "where_inside",
 ]

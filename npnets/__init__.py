@@ -9,6 +9,7 @@ from npnets._config import implementation, use
 from npnets._parallel import get_threads, set_threads
 from npnets.cost import cost
 from npnets.models import MobileNetV1, ShuffleNetV1
+from npnets.plan import compile
 from npnets.train import SGD, train_step
 
 __version__ = "0.1.0"
@@ -18,6 +19,7 @@ __all__ = [
     "MobileNetV1",
     "ShuffleNetV1",
     "__version__",
+    "compile",
     "cost",
     "get_threads",
     "implementation",

@@ -17,6 +17,9 @@ from typing import Any, TypeVar, cast
 
 import numba
 from llvmlite import binding
+from numba.core import types
+
+unliteral: Any = types.unliteral
 
 OPTIONS: Any = numba.config  # its names are made at run time, so that type checkers do not see them
 
@@ -94,4 +97,12 @@ def jit(function: F) -> F:
         compiled: Any = numba.njit(nogil=True, error_model="numpy", cache=CACHE_FOLDER is not None)(function)
     finally:
         OPTIONS.CACHE_DIR = users
+    if not OPTIONS.DISABLE_JIT:
+        template = compiled.get_call_template
+
+        def for_any_value(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+            """Compile a function called with a constant as for any value: Numba would do it once for each constant."""
+            return template(tuple(map(unliteral, arguments)), {name: unliteral(one) for name, one in keywords.items()})
+
+        compiled.get_call_template = for_any_value
     return cast(F, compiled)

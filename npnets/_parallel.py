@@ -86,14 +86,18 @@ def chunks(items: int) -> int:
     return max(1, min(items, CHUNKS))
 
 
+def members(work: int) -> int:
+    """Return how many threads `team` calls a program on, for so many multiply-adds."""
+    return 1 if work < SERIAL_BELOW or OPTIONS.DISABLE_JIT else _threads
+
+
 def team(program: Callable[..., None], work: int, *args: object) -> None:
     """Call `program(*args)` on all threads at once; they share the work by the counters in `args` (`kernels.team`).
 
     This thread takes part and returns when its own call does, which is when all work is done: `program` sees to that.
     Where there are fewer than `SERIAL_BELOW` multiply-adds of `work`, or no compiled code, it works alone.
     """
-    others = 0 if work < SERIAL_BELOW or OPTIONS.DISABLE_JIT else _threads - 1
-    helpers = [_executor().submit(program, *args) for _ in range(others)]
+    helpers = [_executor().submit(program, *args) for _ in range(members(work) - 1)]
     try:
         program(*args)
     finally:

@@ -11,6 +11,8 @@ from pathlib import Path
 from npnets import __version__
 from npnets._config import IMPLEMENTATIONS, use
 from npnets._parallel import set_threads
+from npnets.bench.run import Options
+from npnets.bench.run import run as run_bench
 from npnets.data import load
 from npnets.train.run import CHECKPOINT, check_optional, run
 from npnets.train.schedule import SCHEDULES
@@ -64,6 +66,12 @@ def train(arguments: argparse.Namespace) -> int:
     # Last, so that no folder is left behind by a training that cannot begin.
     with _new_folder(arguments.out, f"{trainer.settings.model}-{dataset.name}") as out:
         return 0 if run(trainer, out) else INTERRUPTED
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Measure against other frameworks: `npnets bench`."""
+    run_bench(Options(**{name: value for name, value in vars(arguments).items() if name != "command"}))
+    return 0
 
 
 def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
@@ -121,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     _train_parser(commands.add_parser("train", help="train a network on pictures", description=_TRAIN, epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
+    _bench_parser(commands.add_parser("bench", help="measure speed and memory against other frameworks",
+        description=_BENCH, epilog=_BENCH_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
     return parser
 
 
@@ -205,3 +215,82 @@ def _switch(text: str) -> bool:
     if text not in ("0", "1"):
         raise argparse.ArgumentTypeError(f"must be 0 or 1, not {text!r}")
     return text == "1"
+
+
+_BENCH = """\
+Measure how long npnets and other frameworks take for the same work with the
+same weights. They take turns in one run, each with the best of its settings;
+first their results are compared. Lists are separated by commas. The other
+frameworks come with the extra: pip install "npnets[bench]".
+"""
+
+_BENCH_EXAMPLES = """\
+examples:
+  npnets bench
+  npnets bench --net mobilenet:0.5,shufflenet --batch 1,8 --threads 1,2
+  npnets bench --train --batch 16 --memory --json training.json
+  npnets bench --net mobilenet --against none --layers
+  npnets bench --scaling --plot scaling.png
+  npnets bench --goal
+"""
+
+
+def _bench_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=bench)
+    default = Options()
+
+    group = parser.add_argument_group("work")
+    group.add_argument(
+        "--net",
+        type=_words,
+        metavar="NET",
+        help="mobilenet[:WIDTH], shufflenet[:SCALE[:GROUPS]] (default: mobilenet,shufflenet)",
+    )
+    group.add_argument("--batch", type=_numbers, metavar="N", help="images at once (default: 1,8; with --train 16)")
+    group.add_argument("--side", type=_numbers, metavar="N", help="pixels of an image's side (default: 224)")
+    group.add_argument(
+        "--threads",
+        type=_numbers,
+        metavar="N",
+        help="at most so many, of npnets and of each peer (default: one for each core)",
+    )
+    group.add_argument("--train", action="store_true", help="a step of training instead of a forward pass")
+    group.add_argument(
+        "--dtype",
+        choices=("float32", "float64"),
+        default=default.dtype,
+        help="of weights and images (default: float32)",
+    )
+
+    group = parser.add_argument_group("comparison")
+    group.add_argument(
+        "--against",
+        type=_words,
+        metavar="PEER",
+        help="torch, onnxruntime, openvino, or none (default: all that can do the work)",
+    )
+    group.add_argument(
+        "--seconds", type=float, default=default.seconds, metavar="S", help="for the turns of one row (default: 10)"
+    )
+    group.add_argument("--rounds", type=int, metavar="N", help="play so many rounds, however long they take")
+
+    group = parser.add_argument_group("more")
+    group.add_argument("--layers", action="store_true", help="the time of each layer of npnets against the roofline")
+    group.add_argument("--memory", action="store_true", help="by how much a process grows that does the work ten times")
+    group.add_argument(
+        "--scaling", action="store_true", help="instead: time and memory from batch 1 to 64 and from side 96 to 320"
+    )
+    group.add_argument("--goal", action="store_true", help="instead: what npnets promises, and whether it is so")
+    group.add_argument("--json", metavar="FILE", help="write everything, with a description of the machine")
+    group.add_argument("--plot", metavar="FILE", help="draw it (PNG)")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(word.strip() for word in text.split(","))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be whole numbers, separated by commas, not {text!r}") from None

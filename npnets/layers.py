@@ -257,7 +257,7 @@ class Activation(Layer):
         super().__init__()
         if kind not in self.KINDS:
             raise ValueError(f"`activation` (={kind!r}) must be one of {', '.join(map(repr, self.KINDS))}")
-        self.kind = kind
+        self.kind, self.negative_slope = kind, negative_slope
         self._options = {"negative_slope": negative_slope} if kind == "leaky_relu" else {}
 
     def forward(self, x: Array) -> Array:

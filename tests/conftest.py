@@ -8,23 +8,31 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is impo
 
 from hypothesis import Phase, settings
 
-EXAMPLES = os.environ.get("NPNETS_EXAMPLES") or ("1000" if os.environ.get("CI") else "50")
+NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx)\b", re.MULTILINE)
 
-# Deterministic, and without a time limit on one example: the first call of a kernel compiles it.
-settings.register_profile("npnets", deadline=None, database=None, derandomize=True, max_examples=int(EXAMPLES))
-# For runs that are meant to fail: the first example that fails will do, the smallest is not searched for.
-settings.register_profile("unshrunk", settings.get_profile("npnets"), phases=[Phase.explicit, Phase.generate])
-settings.load_profile("npnets")
 
-NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv)\b", re.MULTILINE)
+def pytest_configure(config):
+    """Draw 50 examples, or 1000 where CI is set, but for the quick tests: they stay quick there."""
+    many = os.environ.get("CI") and not is_quick(config)
+    examples = int(os.environ.get("NPNETS_EXAMPLES") or (1000 if many else 50))
+    # Deterministic, and without a time limit on one example: the first call of a kernel compiles it.
+    settings.register_profile("npnets", deadline=None, database=None, derandomize=True, max_examples=examples)
+    # For runs that are meant to fail: the first example that fails will do, the smallest is not searched for.
+    settings.register_profile("unshrunk", settings.get_profile("npnets"), phases=[Phase.explicit, Phase.generate])
+    settings.load_profile(config.getoption("--hypothesis-profile") or "npnets")
+
+
+def is_quick(config):
+    """Return whether only the quick tests are asked for."""
+    return config.option.markexpr == "quick"
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out the files that import PyTorch where it is absent and only the quick tests are asked for.
+    """Leave out the files that import PyTorch or ONNX where they are absent and only the quick tests are asked for.
 
     They hold no quick test. Any other run without PyTorch fails, as it should.
     """
-    quick = config.option.markexpr == "quick" and importlib.util.find_spec("torch") is None
+    quick = is_quick(config) and importlib.util.find_spec("torch") is None
     if quick and collection_path.suffix == ".py" and NEEDS_TORCH.search(collection_path.read_text("utf-8")):
         return True
     return None

@@ -14,8 +14,9 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors.numpy import save as to_safetensors
-from training import TINY, pack, python, take, tiny, unpack, write_idx
+from training import IMPLEMENTATION, TINY, USE, pack, python, take, tiny, unpack, write_idx
 
+import npnets
 from npnets.train import Trainer, checkpoint
 from npnets.train.settings import Settings
 from npnets.train.trainer import saved_settings
@@ -24,6 +25,12 @@ ARRAYS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array(0.1),
 ABOUT = {"text": "ü", "number": 0.1, "list": [1, None]}
 
 SECONDS = 2  # in which any file must be refused
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _implementation():
+    with npnets.use(IMPLEMENTATION):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -432,4 +439,4 @@ def test_npnets_train_refuses_them_all_in_a_line_each_and_in_little_memory(tmp_p
     assert memory is None or memory < 300
     assert not (tmp_path / "runs").exists()
     (tmp_path / "good").write_bytes(base)  # and it was the alterations: without them the same file goes on
-    assert "test accuracy" in python("-m", "npnets", "train", "--resume", "good", cwd=tmp_path).stdout.decode()
+    assert "test accuracy" in python("-m", "npnets", "train", *USE, "--resume", "good", cwd=tmp_path).stdout.decode()

@@ -10,13 +10,16 @@ import sys
 
 import pytest
 import rich.console
-from training import python, tiny, untimed, write_idx
+from training import IMPLEMENTATION, USE, python, tiny, untimed, write_idx
 
 import npnets
 from npnets import cli
 from npnets.train import Trainer, run
 
-SMALL = ("train", "--data", "tiny", "--width", "0.25", "--batch-size", "8", "--lr", "0.1", "--crop", "1", "--flip", "1")
+SMALL = (
+    "train", *USE, "--data", "tiny", "--width", "0.25", "--batch-size", "8", "--lr", "0.1", "--crop", "1",
+    "--flip", "1",
+)  # fmt: skip
 
 FILES = ["checkpoint.safetensors", "confusion.png", "curves.png", "log.csv"]
 
@@ -31,7 +34,7 @@ def folder(request, tmp_path):
     """Make an empty folder with the tiny data set the current one; the settings of a run are not to outlive it."""
     write_idx(tmp_path / "tiny", tiny())
     threads = npnets.get_threads()
-    with npnets.use("numba"), pytest.MonkeyPatch.context() as patch:
+    with npnets.use(IMPLEMENTATION), pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         if "drawn" not in request.fixturenames:
             patch.setattr(
@@ -51,6 +54,8 @@ def npnets_(folder, capsys):
     """Run a command in this process, and return its exit status, its output and its errors."""
 
     def call(*arguments):
+        if arguments[:1] == ("train",):
+            arguments = "train", *USE, *arguments[1:]
         try:
             status = cli.main([str(argument) for argument in arguments])
         except SystemExit as error:
@@ -516,7 +521,7 @@ def test_help_in_every_encoding(tmp_path, encoding):
     assert done.stderr == b""
 
 
-DIGITS = ("train", "--data", "digits", "--epochs", "1", "--width", "0.25", "--batch-size", "128")
+DIGITS = ("train", *USE, "--data", "digits", "--epochs", "1", "--width", "0.25", "--batch-size", "128")
 ONE_EPOCH = (*SMALL, "--epochs", "1")
 
 

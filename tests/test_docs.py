@@ -60,7 +60,9 @@ def test_the_code_in_readme():
 
 
 def test_the_links_in_readme():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r'src="(?!http)([^"]+)"', README)
+    assert "demos/pictures/training.png" in targets
+    for target in targets:
         assert (ROOT / target).exists(), target
 
 

@@ -386,20 +386,3 @@ def test_seeds(make):
     assert {name for name, value in single.items() if (value != other[name]).any()} == {
         name for name, value in single.items() if value.ndim > 1
     }
-
-
-@makes
-def test_use_inside_of_a_network(make):
-    """The implementation is chosen call by call: a forward pass with one, its backward pass with another."""
-    x, dlogits = images(dtype=np.float64), np.ones((2, 3))
-    dlogits[0] = 2
-    expected = None
-    for forward, backward in (("numba", "numba"), ("loops", "numpy"), ("numpy", "loops")):
-        net = make(dtype=np.float64)
-        with npnets.use(forward):
-            net(x)
-        with npnets.use(backward):
-            dx = net.backward(dlogits)
-        expected = dx if expected is None else expected
-        assert abs(dx - expected).max() <= 1e-9 * abs(expected).max()
-    assert npnets.implementation() == "numba"

@@ -1,6 +1,7 @@
 """Whole networks against PyTorch: logits, every gradient by name, running statistics, ten losses; and pytorchcv's."""
 
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -202,6 +203,19 @@ def test_as_pytorch(name, training, implementation):
         (before != after).any()
         for before, after in zip(CASES[name].numpy().state_dict().values(), actual[2].values(), strict=True)
     )
+
+
+@pytest.mark.parametrize("name", ["mobilenet, grey, own rows", "shufflenet, branch first"])
+@pytest.mark.parametrize(("forward", "backward"), list(itertools.permutations(IMPLEMENTATIONS, 2)))
+def test_the_implementation_may_change_between_forward_and_backward(name, forward, backward):
+    """It is chosen call by call: what one forward pass keeps is what every backward pass takes."""
+    x, dlogits, (_, gradients, _) = reference(name, True)
+    net = CASES[name].numpy().train()
+    with npnets.use(forward):
+        net(x)
+    with npnets.use(backward):
+        dx = net.backward(dlogits)
+    assert_gradients({**net.gradients(), "x": dx}, gradients)
 
 
 def test_full_width():

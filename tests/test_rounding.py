@@ -13,8 +13,6 @@ import npnets
 from npnets import _check, ops
 from npnets.testing import Rounded, assert_within_rounding, rounding_bound
 
-pytestmark = pytest.mark.quick
-
 # -- sums of products: gamma_{n+1} (|x| * |w| + |b|) -------------------------------------------------------------------
 
 
@@ -54,7 +52,7 @@ def sum_lengths(case, out_shape):
     raise NotImplementedError(case.op)
 
 
-def check_sums(case):
+def check_sums(case, dtypes):
     def check(dtype):
         def run(*arrays):
             *inputs, dout = arrays
@@ -68,32 +66,48 @@ def check_sums(case):
         for result, reference, magnitude, n in zip(results, references, magnitudes, lengths, strict=True):
             assert_within_rounding(result, reference, magnitude, n)
 
-    on_each_implementation(check)
+    on_each_implementation(check, dtypes)
 
 
-@pytest.mark.parametrize("op", [*CONVOLUTIONS, "linear", "bias_add", *AVERAGES])
+SUMS = *CONVOLUTIONS, "linear", "bias_add", *AVERAGES
+LONG_SUMS = (
+    Case("conv2d", ((2, 15, 14, 96), (3, 3, 96, 8)), {"padding": 1}),
+    Case("depthwise_conv2d", ((4, 40, 41, 5), (3, 3, 5)), {"padding": 1, "stride": 2}),
+    Case("pointwise_conv2d", ((2, 30, 31, 512), (256, 6)), {"groups": 2}),
+    Case("linear", ((70, 1024), (1024, 10), (10,)), {}),
+    Case("bias_add", ((3000, 7), (7,)), {}),
+    Case("global_avg_pool", ((2, 50, 60, 7),), {}),
+)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("op", SUMS)
 @fewer
 @given(data=st.data())
 def test_sums(op, data):
-    check_sums(data.draw(CASES[op]))
+    check_sums(data.draw(CASES[op]), DTYPES[:1])
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        Case("conv2d", ((2, 15, 14, 96), (3, 3, 96, 8)), {"padding": 1}),
-        Case("depthwise_conv2d", ((4, 40, 41, 5), (3, 3, 5)), {"padding": 1, "stride": 2}),
-        Case("pointwise_conv2d", ((2, 30, 31, 512), (256, 6)), {"groups": 2}),
-        Case("linear", ((70, 1024), (1024, 10), (10,)), {}),
-        Case("bias_add", ((3000, 7), (7,)), {}),
-        Case("global_avg_pool", ((2, 50, 60, 7),), {}),
-    ],
-    ids=lambda case: case.op,
-)
+@pytest.mark.parametrize("op", SUMS)
+@fewer
+@given(data=st.data())
+def test_sums_in_float64(op, data):
+    """Not quick: the code is the same for both dtypes, and to compile it once more takes a quarter of a minute."""
+    check_sums(data.draw(CASES[op]), DTYPES[1:])
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("case", LONG_SUMS, ids=lambda case: case.op)
 def test_long_sums(case):
-    check_sums(case)
+    check_sums(case, DTYPES[:1])
 
 
+@pytest.mark.parametrize("case", LONG_SUMS, ids=lambda case: case.op)
+def test_long_sums_in_float64(case):
+    check_sums(case, DTYPES[1:])
+
+
+@pytest.mark.quick
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_rounding_too_many_is_refused(dtype):
     """With n = 0 one rounding is allowed: to the nearest value, and not to its neighbour."""
@@ -104,6 +118,7 @@ def test_one_rounding_too_many_is_refused(dtype):
         assert_within_rounding(nearest + 2 * np.spacing(nearest), fine, fine, 0)
 
 
+@pytest.mark.quick
 def test_no_bound_is_refused():
     """Where the errors may be as large as the values, nothing is promised."""
     doubtful = Rounded(np.longdouble([1]), np.longdouble([1]), 2**-24)
@@ -168,6 +183,7 @@ def stepwise(dy, c, gamma, r):
     return dc - dc.sum() / n, (dy * (c * r)).sum(), dy.sum()
 
 
+@pytest.mark.quick
 @fewer
 @given(batches())
 def test_batch_norm_train(batch):
@@ -194,6 +210,7 @@ def test_batch_norm_train(batch):
     on_each_implementation(check)
 
 
+@pytest.mark.quick
 @fewer
 @given(batches())
 def test_batch_norm_eval(batch):
@@ -249,6 +266,7 @@ def cross_entropy(logits, y, e, *, target_at_once, p_from_log=False):
     return -(losses / B).sum(), dz
 
 
+@pytest.mark.quick
 @fewer
 @given(logits())
 def test_softmax_cross_entropy(batch):

@@ -101,7 +101,7 @@ def test_nothing_optional_at_module_level(module):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []
     foreign = {name.split(".")[0] for name in imported(tree)} - set(sys.stdlib_module_names)
-    assert foreign <= {"numpy", "numba", "npnets"}
+    assert foreign <= {"numpy", "numba", "llvmlite", "npnets"}  # llvmlite is a part of Numba
 
 
 def test_importing_npnets_imports_nothing_optional():

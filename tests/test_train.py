@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training import SHUFFLE, TINY, take, tiny
+from training import IMPLEMENTATION, SHUFFLE, TINY, take, tiny
 
 import npnets
 from npnets.data import channel_statistics, normalise, random_crop_flip
@@ -21,6 +21,12 @@ from npnets.train.settings import BODIES
 from npnets.train.trainer import Epoch
 
 pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(autouse=True)
+def _implementation():
+    with npnets.use(IMPLEMENTATION):
+        yield
 
 
 def trainer(data=None, settings=TINY, **changes):

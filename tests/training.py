@@ -9,11 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from npnets._jit import OPTIONS
 from npnets.data import Dataset
 from npnets.train.settings import Settings
 
 TINY = Settings(width=0.25, batch_size=8, epochs=3, lr=0.1, crop=1, flip=True, skip_decay=("depthwise", "1d"))
 SHUFFLE = Settings(model="shufflenet", groups=2, scale=0.25, batch_size=8, epochs=3, lr=0.1, crop=2, flip=True)
+
+
+# Without Numba's compiler its kernels are Python loops, and a training that takes a second takes a minute.
+IMPLEMENTATION = "numpy" if OPTIONS.DISABLE_JIT else "numba"
+USE = ("--use", IMPLEMENTATION) if OPTIONS.DISABLE_JIT else ()
 
 
 def tiny(images=56, side=8, classes=4):

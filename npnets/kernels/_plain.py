@@ -20,7 +20,13 @@ def load(a: Array, i: int) -> Any:
 
 @jit
 def store(a: Array, i: int, value: Any) -> None:
-    """Write a vector to a[i], a[i + 1], …"""
+    """Write a vector to a[i], a[i + 1] and so on."""
+    a[i] = value
+
+
+@jit
+def stream(a: Array, i: int, value: Any) -> None:
+    """Write a vector past the caches, where a[i] begins a line of them: for what is not read again soon."""
     a[i] = value
 
 
@@ -85,14 +91,54 @@ def where_inside(x: Any, low: Any, high: Any, value: Any) -> Any:
 
 
 @jit
-def filter_tile(R: int, x: Array, seen: Array, x0: int, advance: int, number: int, w: Array, taps: Array, w0: int,
-                out: Array, o: int, step: int, count: int) -> None:  # fmt: skip
-    """Compute"""
+def largest(x: Any, y: Any) -> Any:
+    """Return the larger of the two; a NaN in either stays."""
+    return x if (x > y) | (x != x) else y
+
+
+@jit
+def weigh_tile(R: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int, b: Array,
+               b0: int, out: Array, out_rows: Array, n0: int, vectors: int, low: float,
+               high: float) -> None:  # fmt: skip
+    """Weigh and add the taps of R rows, each channel for itself, from the tables' row p on.
+
+    ::
+
+        out[out_rows[q] + n0 + m] = clamp(b[m, 0] + sum_k a[rows[q] + a0 + taps[t0 + k] + m] b[m, k + 1], low, high)
+
+    for all m < vectors lanes, where q = min(p + r, last) and b[m, k] stands at b0 + (m // lanes (K + 1) + k) lanes +
+    m % lanes. Whole vectors are read and written.
+    """
     for r in range(R):
-        total = x.dtype.type(0)
-        for t in range(number):
-            total += w[w0 + taps[t]] * x[x0 + seen[t] + r * advance]
-        out[o + r * step] = total
+        q = min(p + r, last)
+        for m in range(vectors):
+            total = b[b0 + m * (K + 1)]
+            for k in range(K):
+                total += a[rows[q] + a0 + taps[t0 + k] + m] * b[b0 + m * (K + 1) + k + 1]
+            out[out_rows[q] + n0 + m] = clamp(total, out.dtype.type(low), out.dtype.type(high))
+
+
+@jit
+def weigh_row(T: int, S: int, a: Array, a0: int, row: int, pixel: int, KH: int, b: Array, b0: int, out: Array, n0: int,
+              pitch: int, vectors: int, low: float, high: float) -> None:  # fmt: skip
+    """Weigh and add KH x 3 taps for T neighbours in a row of the output, each channel for itself, with the stride S.
+
+    ::
+
+        out[n0 + t pitch + m] = clamp(b[m, 0] + sum_{i, j} a[a0 + i row + (S t + j) pixel + m] b[m, 1 + 3 i + j],
+                                      low, high)
+
+    for all m < vectors lanes, with b as in `weigh_tile`, and the sums in the same order. Whole vectors are read and
+    written.
+    """
+    for m in range(vectors):
+        mine = b0 + m * (3 * KH + 1)
+        for t in range(T):
+            total = b[mine]
+            for i in range(KH):
+                for j in range(3):
+                    total += a[a0 + i * row + (S * t + j) * pixel + m] * b[mine + 1 + 3 * i + j]
+            out[n0 + t * pitch + m] = clamp(total, out.dtype.type(low), out.dtype.type(high))
 
 
 @jit
@@ -105,9 +151,15 @@ def sum_tile(R: int, x: Array, seen: Array, x0: int, advance: int, number: int, 
 
 
 @jit
+def prefetch(a: Array, i: int) -> None:
+    """Ask for the line of the cache that a[i] is in; nothing is read, and i may be anywhere."""
+
+
+@jit
 def multiply_tile(R: int, C: int, a: Array, rows: Array, p: int, last: int, a0: int, taps: Array, t0: int, K: int,
                   b: Array, b0: int, added: Array, added_rows: Array, adds: bool, out: Array, out_rows: Array, n0: int,
-                  columns: int, low: float, high: float) -> None:  # fmt: skip
+                  columns: int, low: float, high: float, near: Array, reads_at: int, reads: int, writes_at: int,
+                  writes: int) -> None:  # fmt: skip
     """Compute R rows times C vectors of a product, from the tables' row p on.
 
     ::

@@ -12,11 +12,12 @@ from numba.extending import intrinsic, models, register_model
 
 from npnets._jit import VECTOR_BYTES
 
+IR: Any = cgutils  # it has no types
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 Typed = tuple[Any, Callable[..., Any]]  # what an intrinsic returns: its signature, and what emits its code
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """Numba's type of a vector of values of one dtype."""
 
     def __init__(self, dtype: Any) -> None:
@@ -25,9 +26,9 @@ class Vector(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
-        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.lanes))
+        super().__init__(manager, vector, ir.VectorType(manager.lookup(vector.dtype).get_value_type(), vector.lanes))  # type: ignore[no-untyped-call]
 
 
 class _Emit:
@@ -61,6 +62,14 @@ class _Emit:
     def store(self, value: Any, address: Any) -> None:
         self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=self.bytes)
 
+    def stream(self, value: Any, address: Any) -> None:
+        """Only a vector that is a whole line goes past the caches well."""
+        if VECTOR_BYTES < 64:
+            self.store(value, address)
+            return
+        written = self.builder.store(value, self.builder.bitcast(address, self.vector.as_pointer()), align=64)
+        written.set_metadata("nontemporal", self.builder.module.add_metadata([ir.Constant(INT32, 1)]))
+
     def splat(self, value: Any, kind: Any = None) -> Any:
         """Return a vector (of the kind `integers`, if asked for) with one value in all lanes."""
         empty = ir.Constant(kind or self.vector, ir.Undefined)
@@ -83,19 +92,34 @@ class _Emit:
         pointer = self.builder.bitcast(address, self.vector.as_pointer())
         self._call("llvm.masked.store", ir.VoidType(), value, pointer, ir.Constant(INT32, self.bytes), mask)
 
+    def once(self) -> None:
+        """Keep LLVM from unrolling the loop around: it would load ahead more than the registers hold."""
+        nothing = self.builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], True)
+        nothing.attributes.add("convergent")
+
+    def prefetch(self, address: Any) -> None:
+        """Ask for the line of the cache around an address; nothing happens where there is no memory."""
+        hints = [ir.Constant(INT32, number) for number in (0, 3, 1)]  # to read, keep, data
+        kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
+        self.builder.call(IR.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0"), [address, *hints])
+
+    def at_least(self, x: Any, low: Any) -> Any:
+        """Return x or, where it is less, the bound; a comparison with a NaN fails, so that it stays."""
+        return self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)
+
     def clamp(self, x: Any, low: Any, high: Any) -> Any:
-        """All comparisons with a NaN fail, so that it stays."""
-        x = self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)
+        """Return x inside of the bounds; all comparisons with a NaN fail, so that it stays."""
+        x = self.at_least(x, low)
         return self.builder.select(self.builder.fcmp_ordered(">", x, high), high, x)
 
     def _call(self, name: str, returns: Any, *arguments: Any) -> Any:
         kind = ir.FunctionType(returns, [argument.type for argument in arguments])
         suffix = f".v{self.lanes}f{self.bytes * 8}" + (".p0" if "masked" in name else "")
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name + suffix), arguments)
+        return self.builder.call(IR.get_or_insert_function(self.builder.module, kind, name + suffix), arguments)
 
 
 def _typed(signature: Any, dtype: Any, emit: Callable[..., Any]) -> Typed:
-    """Return an intrinsic of this signature; `emit(e, *values)` emits its code and returns the value, if there is one."""
+    """Return an intrinsic of this signature; `emit(e, *values)` emits its code and returns the value, if any."""
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         value = emit(_Emit(context, builder, dtype), *values)
@@ -111,9 +135,7 @@ def lanes(typing: Any, a: Any) -> Typed:
 
 @intrinsic
 def load(typing: Any, a: Any, i: Any) -> Typed:
-    return _typed(
-        Vector(a.dtype)(a, types.int64), a.dtype, lambda e, array, index: e.load(e.place(a, array, index))
-    )
+    return _typed(Vector(a.dtype)(a, types.int64), a.dtype, lambda e, array, index: e.load(e.place(a, array, index)))
 
 
 @intrinsic
@@ -122,6 +144,15 @@ def store(typing: Any, a: Any, i: Any, value: Any) -> Typed:
         types.void(a, types.int64, value),
         a.dtype,
         lambda e, array, index, vector: e.store(vector, e.place(a, array, index)),
+    )
+
+
+@intrinsic
+def stream(typing: Any, a: Any, i: Any, value: Any) -> Typed:
+    return _typed(
+        types.void(a, types.int64, value),
+        a.dtype,
+        lambda e, array, index, vector: e.stream(vector, e.place(a, array, index)),
     )
 
 
@@ -203,36 +234,130 @@ def where_inside(typing: Any, x: Any, low: Any, high: Any, value: Any) -> Typed:
 
 
 @intrinsic
-def filter_tile(typing: Any, R: Any, x: Any, seen: Any, x0: Any, advance: Any, number: Any, w: Any, taps: Any, w0: Any,
-                out: Any, o: Any, step: Any, count: Any) -> Typed | None:  # fmt: skip
+def largest(typing: Any, x: Any, y: Any) -> Typed:
+    def emit(e: _Emit, one: Any, other: Any) -> Any:
+        above, nan = e.builder.fcmp_ordered(">", one, other), e.builder.fcmp_unordered("uno", one, one)
+        return e.builder.select(e.builder.or_(above, nan), one, other)
+
+    return _typed(x(x, y), x.dtype, emit)
+
+
+@intrinsic
+def weigh_tile(typing: Any, R: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any, K: Any, b: Any,
+               b0: Any, out: Any, out_rows: Any, n0: Any, vectors: Any, low: Any,
+               high: Any) -> Typed | None:  # fmt: skip
     if not isinstance(R, types.IntegerLiteral):
-        return None
+        return None  # Numba then asks again, with the literal
     r_all, index = range(R.literal_value), types.int64
 
-    def emit(e: _Emit, _r: Any, x_: Any, seen_: Any, x0_: Any, advance_: Any, number_: Any, w_: Any, taps_: Any,
-             w0_: Any, out_: Any, o_: Any, step_: Any, count_: Any) -> None:  # fmt: skip
-        builder, mask = e.builder, e.first(count_)
-        first = e.place(x, x_, x0_)
-        columns = [builder.mul(ir.Constant(INT64, r), advance_) for r in r_all]
-        above, loop, after = builder.block, builder.append_basic_block("t"), builder.append_basic_block("sums")
+    def emit(e: _Emit, _r: Any, a_: Any, rows_: Any, p_: Any, last_: Any, a0_: Any, taps_: Any, t0_: Any, K_: Any,
+             b_: Any, b0_: Any, out_: Any, out_rows_: Any, n0_: Any, vectors_: Any, low_: Any,
+             high_: Any) -> None:  # fmt: skip
+        builder, zero, one = e.builder, ir.Constant(INT64, 0), ir.Constant(INT64, 1)
+        q = [_least(builder, builder.add(p_, ir.Constant(INT64, r)), last_) for r in r_all]
+        row = [e.place(a, a_, e.entry(rows, rows_, q[r]), a0_) for r in r_all]
+        there = [e.place(out, out_, e.entry(out_rows, out_rows_, q[r]), n0_) for r in r_all]
+        low_, high_, panel = e.splat(low_), e.splat(high_), e.place(b, b_, b0_)
+        step = builder.mul(builder.add(K_, one), ir.Constant(INT64, e.lanes))
+
+        # for m: one vector of channels
+        above, outer, loop = builder.block, builder.append_basic_block("m"), builder.append_basic_block("k")
+        after, end = builder.append_basic_block("sums"), builder.append_basic_block("end")
+        builder.branch(outer)
+        builder.position_at_end(outer)
+        m = _phi(builder, [(zero, above)])
+        weights = builder.gep(panel, [builder.mul(m, step)])
+        shift = builder.mul(m, ir.Constant(INT64, e.lanes))
+        start = e.load(weights)
         builder.branch(loop)
+
+        # for k: one tap
         builder.position_at_end(loop)
-        t = _phi(builder, [(ir.Constant(INT64, 0), above)])
-        carried = [_phi(builder, [(e.zero, above)]) for _ in r_all]
-        entry = e.load(e.place(w, w_, w0_, e.entry(taps, taps_, t)))
-        here = builder.gep(first, [e.entry(seen, seen_, t)])
-        sums = [e.fma(entry, e.load(builder.gep(here, [columns[r]])), carried[r]) for r in r_all]
+        k = _phi(builder, [(zero, outer)])
+        carried = [_phi(builder, [(start, outer)]) for _ in r_all]
+        tap = builder.add(shift, e.entry(taps, taps_, builder.add(t0_, k)))
+        next_k = builder.add(k, one)
+        weight = e.load(builder.gep(weights, [builder.mul(next_k, ir.Constant(INT64, e.lanes))]))
+        sums = [e.fma(weight, e.load(builder.gep(row[r], [tap])), carried[r]) for r in r_all]
         for r in r_all:
             carried[r].add_incoming(sums[r], loop)
-        next_t = builder.add(t, ir.Constant(INT64, 1))
-        t.add_incoming(next_t, loop)
-        builder.cbranch(builder.icmp_signed("<", next_t, number_), loop, after)
+        k.add_incoming(next_k, loop)
+        builder.cbranch(builder.icmp_signed("<", next_k, K_), loop, after)
+
         builder.position_at_end(after)
         for r in r_all:
-            e.store_masked(sums[r], e.place(out, out_, o_, builder.mul(ir.Constant(INT64, r), step_)), mask)
+            e.store(e.clamp(sums[r], low_, high_), builder.gep(there[r], [shift]))
+        next_m = builder.add(m, one)
+        m.add_incoming(next_m, after)
+        builder.cbranch(builder.icmp_signed("<", next_m, vectors_), outer, end)
+        builder.position_at_end(end)
 
     return _typed(
-        types.void(R, x, seen, index, index, index, w, taps, index, out, index, index, index), x.dtype, emit
+        types.void(R, a, rows, index, index, index, taps, index, index, b, index, out, out_rows, index, index, a.dtype,
+                   a.dtype),
+        a.dtype,
+        emit,
+    )  # fmt: skip
+
+
+@intrinsic
+def weigh_row(typing: Any, T: Any, S: Any, a: Any, a0: Any, row: Any, pixel: Any, KH: Any, b: Any, b0: Any, out: Any,
+              n0: Any, pitch: Any, vectors: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip
+    if not (isinstance(T, types.IntegerLiteral) and isinstance(S, types.IntegerLiteral)):
+        return None  # Numba then asks again, with the literals
+    t_all, stride, index = range(T.literal_value), S.literal_value, types.int64
+
+    def emit(e: _Emit, _t: Any, _s: Any, a_: Any, a0_: Any, row_: Any, pixel_: Any, KH_: Any, b_: Any, b0_: Any,
+             out_: Any, n0_: Any, pitch_: Any, vectors_: Any, low_: Any, high_: Any) -> None:  # fmt: skip
+        builder, one, lanes = e.builder, ir.Constant(INT64, 1), ir.Constant(INT64, e.lanes)
+        low_, high_ = e.splat(low_), e.splat(high_)
+        source, target, panel = e.place(a, a_, a0_), e.place(out, out_, n0_), e.place(b, b_, b0_)
+        panel_step = builder.mul(builder.add(builder.mul(KH_, ir.Constant(INT64, 3)), one), lanes)
+
+        # for m: one vector of channels
+        above, outer, loop = builder.block, builder.append_basic_block("m"), builder.append_basic_block("i")
+        after, end = builder.append_basic_block("sums"), builder.append_basic_block("end")
+        builder.branch(outer)
+        builder.position_at_end(outer)
+        m = _phi(builder, [(ir.Constant(INT64, 0), above)])
+        shift = builder.mul(m, lanes)
+        top, weights = builder.gep(source, [shift]), builder.gep(panel, [builder.mul(m, panel_step)])
+        start, first = e.load(weights), e.further(weights, 1)
+        builder.branch(loop)
+
+        # for i: one row of the kernel, whose three columns stay in registers, over one row of pixels
+        builder.position_at_end(loop)
+        i = _phi(builder, [(ir.Constant(INT64, 0), outer)])
+        sums = [_phi(builder, [(start, outer)]) for _ in t_all]
+        carried, line = list(sums), builder.gep(top, [builder.mul(i, row_)])
+        mine = builder.gep(first, [builder.mul(i, ir.Constant(INT64, 3 * e.lanes))])
+        weight = [e.load(e.further(mine, j)) for j in range(3)]
+        for c in range((len(t_all) - 1) * stride + 3):
+            value = e.load(line)
+            line = builder.gep(line, [pixel_])
+            for t in t_all:
+                if 0 <= c - t * stride < 3:
+                    sums[t] = e.fma(weight[c - t * stride], value, sums[t])
+        next_i = builder.add(i, one)
+        for t in t_all:
+            carried[t].add_incoming(sums[t], loop)
+        i.add_incoming(next_i, loop)
+        builder.cbranch(builder.icmp_signed("<", next_i, KH_), loop, after)
+
+        builder.position_at_end(after)
+        there = builder.gep(target, [shift])
+        for t in t_all:
+            e.store(e.clamp(sums[t], low_, high_), there)
+            there = builder.gep(there, [pitch_])
+        next_m = builder.add(m, one)
+        m.add_incoming(next_m, after)
+        builder.cbranch(builder.icmp_signed("<", next_m, vectors_), outer, end)
+        builder.position_at_end(end)
+
+    return _typed(
+        types.void(T, S, a, index, index, index, index, b, index, out, index, index, index, a.dtype, a.dtype),
+        a.dtype,
+        emit,
     )
 
 
@@ -270,16 +395,23 @@ def sum_tile(typing: Any, R: Any, x: Any, seen: Any, x0: Any, advance: Any, numb
 
 
 @intrinsic
+def prefetch(typing: Any, a: Any, i: Any) -> Typed:
+    return _typed(types.void(a, types.int64), a.dtype, lambda e, array, index: e.prefetch(e.place(a, array, index)))
+
+
+@intrinsic
 def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: Any, a0: Any, taps: Any, t0: Any,
                   K: Any, b: Any, b0: Any, added: Any, added_rows: Any, adds: Any, out: Any, out_rows: Any, n0: Any,
-                  columns: Any, low: Any, high: Any) -> Typed | None:  # fmt: skip
+                  columns: Any, low: Any, high: Any, near: Any, reads_at: Any, reads: Any, writes_at: Any,
+                  writes: Any) -> Typed | None:  # fmt: skip
     if not (isinstance(R, types.IntegerLiteral) and isinstance(C, types.IntegerLiteral)):
         return None  # Numba then asks again, with the literals
     r_all, c_all, index = range(R.literal_value), range(C.literal_value), types.int64
 
     def emit(e: _Emit, _r: Any, _c: Any, a_: Any, rows_: Any, p_: Any, last_: Any, a0_: Any, taps_: Any, t0_: Any,
              K_: Any, b_: Any, b0_: Any, added_: Any, added_rows_: Any, adds_: Any, out_: Any, out_rows_: Any, n0_: Any,
-             columns_: Any, low_: Any, high_: Any) -> None:  # fmt: skip
+             columns_: Any, low_: Any, high_: Any, near_: Any, reads_at_: Any, reads_: Any, writes_at_: Any,
+             writes_: Any) -> None:  # fmt: skip
         builder, panel = e.builder, e.place(b, b_, b0_)
         q = [_least(builder, builder.add(p_, ir.Constant(INT64, r)), last_) for r in r_all]
         row = [e.place(a, a_, e.entry(rows, rows_, q[r]), a0_) for r in r_all]
@@ -304,12 +436,16 @@ def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: 
             for c in c_all:
                 sums[r][c] = _phi(builder, [(start[c], before), (more[r][c], adding)])
 
+        goals = [e.place(out, out_, e.entry(out_rows, out_rows_, q[r]), n0_) for r in r_all]
         # for k: one row of the panel, one value of each row of a
         above, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("sums")
         builder.branch(loop)
         builder.position_at_end(loop)
         k = _phi(builder, [(ir.Constant(INT64, 0), above)])
         carried = [[_phi(builder, [(sums[r][c], above)]) for c in c_all] for r in r_all]
+        for at, count in ((reads_at_, reads_), (writes_at_, writes_)):
+            line = builder.mul(_least(builder, k, count), ir.Constant(INT64, 64 // e.bytes))
+            e.prefetch(e.place(near, near_, at, line))
         tap = e.entry(taps, taps_, builder.add(t0_, k))
         next_k = builder.add(k, ir.Constant(INT64, 1))
         values = builder.gep(panel, [builder.mul(next_k, ir.Constant(INT64, len(c_all) * e.lanes))])
@@ -319,23 +455,27 @@ def multiply_tile(typing: Any, R: Any, C: Any, a: Any, rows: Any, p: Any, last: 
             for c in c_all:
                 sums[r][c] = e.fma(value, b_row[c], carried[r][c])
                 carried[r][c].add_incoming(sums[r][c], loop)
+        e.once()
         k.add_incoming(next_k, loop)
         builder.cbranch(builder.icmp_signed("<", next_k, K_), loop, after)
 
         builder.position_at_end(after)
-        low_, high_ = e.splat(low_), e.splat(high_)
-        for r in r_all:
-            there = e.place(out, out_, e.entry(out_rows, out_rows_, q[r]), n0_)
-            for c in c_all:
-                value = e.clamp(sums[r][c], low_, high_)
-                if whole[c]:
-                    e.store(value, e.further(there, c))
-                else:
-                    e.store_masked(value, e.further(there, c), rest)
+        lows, highs = e.splat(low_), e.splat(high_)
+        bounded = builder.fcmp_ordered("<", high_, ir.Constant(high_.type, float("inf")))
+        with builder.if_else(bounded) as (both, one):
+            for branch, clamp in ((both, e.clamp), (one, lambda value, low, high: e.at_least(value, low))):
+                with branch:
+                    for r in r_all:
+                        for c in c_all:
+                            value = clamp(sums[r][c], lows, highs)
+                            if whole[c]:
+                                e.store(value, e.further(goals[r], c))
+                            else:
+                                e.store_masked(value, e.further(goals[r], c), rest)
 
     return _typed(
         types.void(R, C, a, rows, index, index, index, taps, index, index, b, index, added, added_rows, types.boolean,
-                   out, out_rows, index, index, a.dtype, a.dtype),
+                   out, out_rows, index, index, a.dtype, a.dtype, near, index, index, index, index),
         a.dtype,
         emit,
     )  # fmt: skip

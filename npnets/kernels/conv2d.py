@@ -108,7 +108,7 @@ def _product(start: int, stop: int, chunks: int, panels: int, B: int, x: Array, 
                 else:
                     _gather(x, x_shape, g * M, M, rows, columns, p, q, k0, k1, a, depth)
                     _places(out_shape, rows, columns, p, q, out_rows)
-                multiply(a, a_rows, 0, q - p, a0, taps, 0, k1 - k0, b, 0, n1 - n0, out, out_rows, k0 > 0, out, out_rows, at, -INFINITY, INFINITY)
+                multiply(a, a_rows, 0, q - p, a0, taps, 0, k1 - k0, b, 0, n1 - n0, out, out_rows, k0 > 0, out, out_rows, at, -INFINITY, INFINITY, out, 0, 0, 0, 0)
 
 
 @jit
@@ -142,7 +142,7 @@ def _product_weight(start: int, stop: int, chunks: int, panels: int, blocks: int
             else:
                 _gather(x, x_shape, g * M, M, rows, columns, p, q, k0, k1, a, depth)
             at = (chunk * K + k0) * all_N + g * N + n0
-            multiply(a, a_rows, 0, k1 - k0, a0, taps, 0, q - p, b, 0, n1 - n0, partial, out_rows, True, partial, out_rows, at, -INFINITY, INFINITY)
+            multiply(a, a_rows, 0, k1 - k0, a0, taps, 0, q - p, b, 0, n1 - n0, partial, out_rows, True, partial, out_rows, at, -INFINITY, INFINITY, partial, 0, 0, 0, 0)
 
 
 def _panels(N, dtype):

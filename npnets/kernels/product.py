@@ -20,7 +20,7 @@ The tables stand for the shape of the convolution: see `simd`.
 import numpy as np
 
 from npnets._check import Array
-from npnets._jit import FORM, VECTOR_BYTES, jit
+from npnets._jit import VECTOR_BYTES, jit
 from npnets.kernels.simd import COLUMNS, lanes, load, load_part, multiply_tile, store, transpose
 
 INFINITY = float("inf")
@@ -98,7 +98,7 @@ def pack(w: Array, step_k: int, step_n: int, step_g: int, K: int, N: int, groups
 @jit
 def multiply(a: Array, rows: Array, first: int, last: int, a0: int, taps: Array, t0: int, K: int, b: Array, b0: int,
              N: int, added: Array, added_rows: Array, adds: bool, out: Array, out_rows: Array, n0: int, low: float,
-             high: float) -> None:  # fmt: skip
+             high: float, near: Array, read: int, reads: int, write: int, writes: int) -> None:  # fmt: skip
     """Multiply the table's rows first..last (last excluded) by all panels of one packed matrix, N columns.
 
     The arguments are those of `simd.multiply_tile`.
@@ -108,6 +108,9 @@ def multiply(a: Array, rows: Array, first: int, last: int, a0: int, taps: Array,
     fives = max(0, 6 * tiles - (last - first))  # with fewer than 20 rows a tile may be part empty: it repeats a row
     end, n = last - 1, 0
     vectors = (N + W - 1) // W
+    line = 64 // b.itemsize
+    calls = tiles * ((vectors + COLUMNS - 1) // COLUMNS)
+    reads, writes = (reads + calls - 1) // calls, (writes + calls - 1) // calls
     while vectors > 0:
         C = panel_vectors(vectors)
         columns = min(C * W, N - n)
@@ -117,31 +120,33 @@ def multiply(a: Array, rows: Array, first: int, last: int, a0: int, taps: Array,
             if C == 4:
                 if six:
                     multiply_tile(6, 4, a, rows, p, end, a0, taps, t0, K, b, b0, added, added_rows, adds, out,
-                                  out_rows, n0 + n, columns, low, high)  # fmt: skip
+                                  out_rows, n0 + n, columns, low, high, near, read, reads, write, writes)  # fmt: skip
                 else:
                     multiply_tile(5, 4, a, rows, p, end, a0, taps, t0, K, b, b0, added, added_rows, adds, out,
-                                  out_rows, n0 + n, columns, low, high)  # fmt: skip
+                                  out_rows, n0 + n, columns, low, high, near, read, reads, write, writes)  # fmt: skip
             elif C == 3:
                 if six:
                     multiply_tile(6, 3, a, rows, p, end, a0, taps, t0, K, b, b0, added, added_rows, adds, out,
-                                  out_rows, n0 + n, columns, low, high)  # fmt: skip
+                                  out_rows, n0 + n, columns, low, high, near, read, reads, write, writes)  # fmt: skip
                 else:
                     multiply_tile(5, 3, a, rows, p, end, a0, taps, t0, K, b, b0, added, added_rows, adds, out,
-                                  out_rows, n0 + n, columns, low, high)  # fmt: skip
+                                  out_rows, n0 + n, columns, low, high, near, read, reads, write, writes)  # fmt: skip
             elif C == 2:
                 if six:
                     multiply_tile(6, 2, a, rows, p, end, a0, taps, t0, K, b, b0, added, added_rows, adds, out,
-                                  out_rows, n0 + n, columns, low, high)  # fmt: skip
+                                  out_rows, n0 + n, columns, low, high, near, read, reads, write, writes)  # fmt: skip
                 else:
                     multiply_tile(5, 2, a, rows, p, end, a0, taps, t0, K, b, b0, added, added_rows, adds, out,
-                                  out_rows, n0 + n, columns, low, high)  # fmt: skip
+                                  out_rows, n0 + n, columns, low, high, near, read, reads, write, writes)  # fmt: skip
             elif six:
                 multiply_tile(6, 1, a, rows, p, end, a0, taps, t0, K, b, b0, added, added_rows, adds, out, out_rows,
-                              n0 + n, columns, low, high)  # fmt: skip
+                              n0 + n, columns, low, high, near, read, reads, write, writes)  # fmt: skip
             else:
                 multiply_tile(5, 1, a, rows, p, end, a0, taps, t0, K, b, b0, added, added_rows, adds, out, out_rows,
-                              n0 + n, columns, low, high)  # fmt: skip
+                              n0 + n, columns, low, high, near, read, reads, write, writes)  # fmt: skip
             p += 6 if six else 5
+            read += reads * line
+            write += writes * line
         b0 += (K + 1) * C * W
         vectors -= C
         n += C * W

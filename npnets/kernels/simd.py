@@ -1,4 +1,4 @@
-"""Vectors: the few words that the fast kernels are written in, and the tile of a matrix product that stays in registers.
+"""Vectors: the few words that the fast kernels are written in, and the tile of a product that stays in registers.
 
 A kernel that is written with `load`, `store`, `fma` … works on `lanes(a)` neighbouring values at a time. Numba has no
 vectors, and what LLVM makes of plain loops is half as fast at best, so these words are intrinsics (`_vectors`): each
@@ -31,44 +31,54 @@ steps exchanged. On one core of a Zen 4 of 3.7 GHz, whose limit is 118 GF/s, it 
 with 20 terms and two vectors.
 """
 
+from typing import TYPE_CHECKING
+
 from npnets._jit import FORM
 
-if FORM == "plain":
+if TYPE_CHECKING or FORM == "plain":  # to a type checker the words are those of `_plain`
     from npnets.kernels._plain import (
         add,
         clamp,
-        filter_tile,
         fma,
         lanes,
+        largest,
         load,
         load_part,
         multiply,
         multiply_tile,
+        prefetch,
         splat,
         store,
         store_part,
+        stream,
         subtract,
         sum_tile,
         transpose,
+        weigh_row,
+        weigh_tile,
         where_inside,
     )
 else:
     from npnets.kernels._vectors import (
         add,
         clamp,
-        filter_tile,
         fma,
         lanes,
+        largest,
         load,
         load_part,
         multiply,
         multiply_tile,
+        prefetch,
         splat,
         store,
         store_part,
+        stream,
         subtract,
         sum_tile,
         transpose,
+        weigh_row,
+        weigh_tile,
         where_inside,
     )
 
@@ -79,18 +89,22 @@ __all__ = [
     "COLUMNS",
     "add",
     "clamp",
-    "filter_tile",
     "fma",
     "lanes",
+    "largest",
     "load",
     "load_part",
     "multiply",
     "multiply_tile",
+    "prefetch",
     "splat",
     "store",
     "store_part",
+    "stream",
     "subtract",
     "sum_tile",
     "transpose",
+    "weigh_row",
+    "weigh_tile",
     "where_inside",
 ]

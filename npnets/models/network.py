@@ -18,6 +18,8 @@ from npnets.layers import (
     Sequential,
 )
 
+NO_GRADIENTS = "there are no gradients before the first net.backward(dlogits)"
+
 
 class Options(TypedDict, total=False):
     """What both networks accept by name, and `Builder` explains."""
@@ -103,12 +105,84 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     return found
 
 
+class Flat:
+    """A network's parameters, their gradients and its running statistics, each kind in one flat array.
+
+    The layers' own arrays are views of these, so that compiled code can walk through all of them at once.
+
+    Attributes
+    ----------
+    params, grads, buffers
+        Flat arrays, in the order of the forward pass.
+    """
+
+    def __init__(self, net: "Network") -> None:
+        self._at: dict[tuple[int, str], int] = {}
+        self._views: list[tuple[Layer, str, str, Array]] = []
+        self.params = self._gather(net, "params", net.dtype)
+        self.buffers = self._gather(net, "buffers", net.dtype)
+        self.grads = np.zeros_like(self.params)
+        self._grads = [
+            (layer, "grads", name, self.grads[at : at + value.size].reshape(value.shape))
+            for _, layer in net.layers()
+            for name, value in layer.params.items()
+            for at in [self.at(layer, name)]
+        ]
+        self.refresh()
+
+    def _gather(self, net: "Network", kind: str, dtype: np.dtype[Any]) -> Array:
+        held = [(layer, name) for _, layer in net.layers() for name in getattr(layer, kind)]
+        flat = np.empty(sum(getattr(layer, kind)[name].size for layer, name in held), dtype)
+        at = 0
+        for layer, name in held:
+            value = getattr(layer, kind)[name]
+            self._at[id(layer), name] = at
+            self._views.append((layer, kind, name, flat[at : at + value.size].reshape(value.shape)))
+            at += value.size
+        return flat
+
+    def at(self, layer: Layer, name: str) -> int:
+        """Return where an array of a layer begins in the flat array of its kind."""
+        return self._at[id(layer), name]
+
+    def refresh(self) -> None:
+        """Take over parameters and running statistics that somebody has put into a layer since."""
+        _take_over(self._views)
+
+    def take_gradients(self) -> None:
+        """Take over gradients that the layers' own backward passes have written.
+
+        Raises
+        ------
+        RuntimeError
+            There has been no backward pass.
+        """
+        try:
+            _take_over(self._grads)
+        except KeyError:
+            raise RuntimeError(NO_GRADIENTS) from None
+
+    def give_gradients(self) -> None:
+        """Let the layers' gradients be those in `grads`."""
+        for layer, _, name, view in self._grads:
+            layer.grads[name] = view
+
+
+def _take_over(views: list[tuple[Layer, str, str, Array]]) -> None:
+    for layer, kind, name, view in views:
+        held = getattr(layer, kind)
+        if held[name] is not view:
+            view[...] = held[name]
+            held[name] = view
+
+
 class Network(Sequential):
     """A whole network: (B, H, W, C) in, logits (B, classes) out."""
 
     def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
         super().__init__(**children)
         self.in_channels, self.dtype = in_channels, dtype
+        self._flat: Flat | None = None
 
     def __call__(self, x: Array) -> Array:
         """Return the logits (B, classes) for images `x` (B, H, W, C) of the network's dtype.
@@ -122,6 +196,10 @@ class Network(Sequential):
 
     def forward(self, x: Array) -> Array:
         """Return the logits: what calling the network does."""
+        return super().forward(self.images(x))
+
+    def images(self, x: Array) -> Array:
+        """Return `x`, contiguous, where it is images for this network; calling the network says what it refuses."""
         if isinstance(x, np.ndarray) and x.ndim == 4 and x.shape[3] != self.in_channels == x.shape[1]:
             raise ValueError(
                 f"`x` must be (B, H, W, {self.in_channels}), and its shape {x.shape} looks like (B, C, H, W): "
@@ -135,7 +213,7 @@ class Network(Sequential):
                 f"`x` is {x.dtype} and the network {self.dtype}: use x.astype({str(self.dtype)!r}), "
                 f"or build the network with dtype={str(x.dtype)!r}"
             )
-        return super().forward(x)
+        return x
 
     def train(self) -> Self:
         """Let batch norm use the statistics of each batch, and move its running ones; return the network."""
@@ -170,7 +248,7 @@ class Network(Sequential):
         for path, layer in self.layers():
             for name in layer.params:
                 if name not in layer.grads:
-                    raise RuntimeError("there are no gradients before the first net.backward(dlogits)")
+                    raise RuntimeError(NO_GRADIENTS)
                 found[f"{path}.{name}"] = layer.grads[name]
         return found
 
@@ -202,6 +280,17 @@ class Network(Sequential):
             raise ValueError("the state does not fit this network: " + "; ".join(sorted(wrong)))
         for name, value in own.items():
             value[...] = state[name]
+
+    def flat(self) -> Flat:
+        """Lay parameters, gradients and running statistics out in flat arrays, once; the layers' own become views."""
+        if self._flat is None:
+            self._flat = Flat(self)
+        self._flat.refresh()
+        return self._flat
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the flat arrays: a copy of a network has arrays of its own, which are no views of the first's."""
+        return {**self.__dict__, "_flat": None}
 
     def _state(self) -> dict[str, Array]:
         return {

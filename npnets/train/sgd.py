@@ -15,6 +15,7 @@ import numpy as np
 
 from npnets import _check
 from npnets._check import Array
+from npnets.kernels.sgd import update
 from npnets.models import Network
 
 SKIPS = ("depthwise", "1d")
@@ -71,9 +72,20 @@ class SGD:
             raise ValueError(f"`skip_decay` (={skip_decay!r}) must hold only {', '.join(map(repr, SKIPS))}")
         # A depthwise weight is the only one with three axes, and what has one is a bias or batch norm's.
         axes = {3: "depthwise", 1: "1d"}
-        parameters = net.parameters()
-        self._decays = {name: axes.get(value.ndim) not in skips for name, value in parameters.items()}
-        self._velocity = {name: np.zeros_like(value) for name, value in parameters.items()} if momentum else {}
+        flat, parameters = net.flat(), net.parameters()
+        self._flat_velocity = np.zeros_like(flat.params if momentum else flat.params[:0])
+        self._velocity: dict[str, Array] = {}
+        runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
+        at = 0
+        for name, value in parameters.items():
+            stop, decays = at + value.size, axes.get(value.ndim) not in skips
+            if momentum:
+                self._velocity[name] = self._flat_velocity[at:stop].reshape(value.shape)
+            if runs and runs[-1][2] == decays:
+                at = runs.pop()[0]
+            runs.append((at, stop, decays))
+            at = stop
+        self._runs = np.array(runs, np.int64).reshape(-1, 3)
 
     def step(self) -> None:
         """Move the parameters once, in place.
@@ -83,17 +95,16 @@ class SGD:
         RuntimeError
             There has been no backward pass.
         """
-        gradients = self.net.gradients()
-        for name, parameter in self.net.parameters().items():
-            gradient = gradients[name]
-            if self.weight_decay and self._decays[name]:
-                gradient = gradient + self.weight_decay * parameter
-            if self.momentum:
-                velocity = self._velocity[name]
-                velocity *= self.momentum
-                velocity += gradient
-                gradient = gradient + self.momentum * velocity if self.nesterov else velocity
-            parameter -= self.lr * gradient
+        flat = self.net.flat()
+        flat.take_gradients()
+        for start, stop, decays in self._runs:
+            part = slice(start, stop)
+            update(flat.params[part], flat.grads[part], self._flat_velocity[part], self.lr, self.momentum,
+                   self.weight_decay if decays else 0.0, self.nesterov)  # fmt: skip
+
+    def rule(self) -> tuple[Array, Array, Array]:
+        """Return what `kernels.training.run` takes of an optimiser: velocities; runs; eta, mu, lambda, Nesterov."""
+        return self._flat_velocity, self._runs, np.array([self.lr, self.momentum, self.weight_decay, self.nesterov])
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the velocities v by the names of their parameters; nothing without momentum."""

@@ -1,8 +1,10 @@
 """One step of training."""
 
 from npnets._check import Array
+from npnets._config import implementation
 from npnets.models import Network
 from npnets.ops import softmax_cross_entropy
+from npnets.train.fused import program_for
 from npnets.train.sgd import SGD
 
 
@@ -51,6 +53,15 @@ def step_with_logits(
     """Do what `train_step` does, and return the loss and the logits (B, classes) from before the step."""
     if optimizer.net is not net:
         raise ValueError("`optimizer` must be that of `net`, and moves the parameters of another network")
+    program = None
+    if implementation() == "numba":
+        x = net.images(x)
+        program = program_for(net, x.shape)
+    if program is not None:
+        logits = program.forward(x)
+        loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        program.backward(dlogits, optimizer)
+        return float(loss), logits
     logits = net(x)
     loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
     net.backward(dlogits)

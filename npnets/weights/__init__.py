@@ -1,0 +1,1 @@
+"""Weights and networks for other frameworks, and from them."""

@@ -362,35 +362,51 @@ def weigh_row(typing: Any, T: Any, S: Any, a: Any, a0: Any, row: Any, pixel: Any
 
 
 @intrinsic
-def sum_tile(typing: Any, R: Any, x: Any, seen: Any, x0: Any, advance: Any, number: Any, dout: Any, o: Any, step: Any,
-             sums: Any, taps: Any, s0: Any, count: Any) -> Typed | None:  # fmt: skip
+def sum_tile(typing: Any, R: Any, a: Any, rows: Any, p: Any, a0: Any, taps: Any, t0: Any, K: Any, d: Any, d_rows: Any,
+             d0: Any, sums: Any, s0: Any, vectors: Any) -> Typed | None:  # fmt: skip
     if not isinstance(R, types.IntegerLiteral):
-        return None
+        return None  # Numba then asks again, with the literal
     r_all, index = range(R.literal_value), types.int64
 
-    def emit(e: _Emit, _r: Any, x_: Any, seen_: Any, x0_: Any, advance_: Any, number_: Any, dout_: Any, o_: Any,
-             step_: Any, sums_: Any, taps_: Any, s0_: Any, count_: Any) -> None:  # fmt: skip
-        builder, mask = e.builder, e.first(count_)
-        first = e.place(x, x_, x0_)
-        columns = [builder.mul(ir.Constant(INT64, r), advance_) for r in r_all]
-        upstream = [e.load_masked(e.place(dout, dout_, o_, builder.mul(ir.Constant(INT64, r), step_)), mask) for r in r_all]
-        above, loop, after = builder.block, builder.append_basic_block("t"), builder.append_basic_block("sums")
+    def emit(e: _Emit, _r: Any, a_: Any, rows_: Any, p_: Any, a0_: Any, taps_: Any, t0_: Any, K_: Any, d_: Any,
+             d_rows_: Any, d0_: Any, sums_: Any, s0_: Any, vectors_: Any) -> None:  # fmt: skip
+        builder, zero, one, lanes = e.builder, ir.Constant(INT64, 0), ir.Constant(INT64, 1), ir.Constant(INT64, e.lanes)
+        q = [builder.add(p_, ir.Constant(INT64, r)) for r in r_all]
+        row = [e.place(a, a_, e.entry(rows, rows_, q[r]), a0_) for r in r_all]
+        there = [e.place(d, d_, e.entry(d_rows, d_rows_, q[r]), d0_) for r in r_all]
+        totals, step = e.place(sums, sums_, s0_), builder.mul(K_, lanes)
+
+        # for m: one vector of channels, whose gradients stay in registers
+        above, outer, loop = builder.block, builder.append_basic_block("m"), builder.append_basic_block("k")
+        after, end = builder.append_basic_block("next"), builder.append_basic_block("end")
+        builder.branch(outer)
+        builder.position_at_end(outer)
+        m = _phi(builder, [(zero, above)])
+        shift, mine = builder.mul(m, lanes), builder.gep(totals, [builder.mul(m, step)])
+        upstream = [e.load(builder.gep(there[r], [shift])) for r in r_all]
         builder.branch(loop)
+
+        # for k: one tap
         builder.position_at_end(loop)
-        t = _phi(builder, [(ir.Constant(INT64, 0), above)])
-        place = e.place(sums, sums_, s0_, e.entry(taps, taps_, t))
-        here = builder.gep(first, [e.entry(seen, seen_, t)])
+        k = _phi(builder, [(zero, outer)])
+        tap = builder.add(shift, e.entry(taps, taps_, builder.add(t0_, k)))
+        place = builder.gep(mine, [builder.mul(k, lanes)])
         total = e.load(place)
         for r in r_all:
-            total = e.fma(upstream[r], e.load(builder.gep(here, [columns[r]])), total)
+            total = e.fma(upstream[r], e.load(builder.gep(row[r], [tap])), total)
         e.store(total, place)
-        next_t = builder.add(t, ir.Constant(INT64, 1))
-        t.add_incoming(next_t, loop)
-        builder.cbranch(builder.icmp_signed("<", next_t, number_), loop, after)
+        next_k = builder.add(k, one)
+        k.add_incoming(next_k, loop)
+        builder.cbranch(builder.icmp_signed("<", next_k, K_), loop, after)
+
         builder.position_at_end(after)
+        next_m = builder.add(m, one)
+        m.add_incoming(next_m, after)
+        builder.cbranch(builder.icmp_signed("<", next_m, vectors_), outer, end)
+        builder.position_at_end(end)
 
     return _typed(
-        types.void(R, x, seen, index, index, index, dout, index, index, sums, taps, index, index), x.dtype, emit
+        types.void(R, a, rows, index, index, taps, index, index, d, d_rows, index, sums, index, index), a.dtype, emit
     )
 
 

@@ -6,8 +6,8 @@ from npnets._check import Array, Ints
 from npnets._jit import jit
 from npnets._parallel import run
 from npnets.kernels import conv2d
-from npnets.kernels.product import vector
-from npnets.kernels.simd import add, filter_tile, lanes, load, load_part, store, store_part, sum_tile
+from npnets.kernels.product import INFINITY, vector
+from npnets.kernels.simd import add, lanes, load, load_part, splat, store, store_part, sum_tile, weigh_tile
 from npnets.kernels.windows import (
     ADVANCE,
     COUNT,
@@ -46,23 +46,18 @@ def _read(a: Array, i: int, M: int) -> Array:
 
 
 @jit
-def _write(a: Array, i: int, value: Array, M: int) -> None:
-    if M >= lanes(a):
-        store(a, i, value)
-    else:
-        store_part(a, i, value, M)
-
-
-@jit
-def _pack(w: Array, taps: int, M: int) -> Array:
-    """Return w (taps, M) as (vectors, taps, lanes)."""
+def _pack(w: Array, KW: int, M: int, row: Array, column: Array, out: Array, at: int) -> None:
+    """Lay the entries of a row and a column of the tables out for `weigh_tile`, from out[at] on."""
     L = lanes(w)
-    packed = np.empty(_vectors(w, M) * taps * L, w.dtype)
     for v in range(_vectors(w, M)):
         m = _channel(w, v, M)
-        for t in range(taps):
-            store(packed, (v * taps + t) * L, _read(w, t * M + m, M))
-    return packed
+        store(out, at, splat(w, 0.0))
+        at += L
+        for i in range(row[TAPS]):
+            for j in range(column[TAPS]):
+                entry = (row[TAP] + i * row[TAP_STEP]) * KW + column[TAP] + j * column[TAP_STEP]
+                store(out, at, _read(w, entry * M + m, M))
+                at += L
 
 
 @jit
@@ -112,71 +107,97 @@ def _find_rows(x: Array, shape: tuple[int, int, int], axis: Array, b: int, t: in
 
 
 @jit
-def _list_taps(row: Array, places: Array, KW: int, column: Array, left: int, apart: int, L: int, taps: Array,
-               seen: Array) -> int:  # fmt: skip
-    """List what the first place of a row meets: the kernel's entries, and where in the buffer."""
+def _list_taps(places: Array, row: Array, column: Array, left: int, apart: int, taps: Array) -> int:
+    """List where in the buffer the first place of a row meets something with each entry."""
     number = 0
     for i in range(row[TAPS]):
         for j in range(column[TAPS]):
-            taps[number] = ((row[TAP] + i * row[TAP_STEP]) * KW + column[TAP] + j * column[TAP_STEP]) * L
-            seen[number] = places[i] + (column[FIRST] + j * column[STEP] - left) * apart
+            taps[number] = places[i] + (column[FIRST] + j * column[STEP] - left) * apart
             number += 1
     return number
+
+
+@jit
+def _weigh(x: Array, rows: Array, count: int, taps: Array, number: int, w: Array, w0: int, out: Array, out_rows: Array,
+           o: int, M: int) -> None:  # fmt: skip
+    """Compute a row of places: first the channels that fill whole vectors, then the last vector."""
+    L = lanes(x)
+    for part in range(2):
+        vectors, m = (M // L, 0) if part == 0 else (min(1, M % L), max(0, M - L))
+        if vectors > 0:
+            b0 = w0 + part * (M // L) * (number + 1) * L
+            for p in range(0, count, 7):
+                if count - p > 4:
+                    weigh_tile(7, x, rows, p, count - 1, m, taps, 0, number, w, b0, out, out_rows, o + m, vectors,
+                               -INFINITY, INFINITY)  # fmt: skip
+                else:
+                    weigh_tile(4, x, rows, p, count - 1, m, taps, 0, number, w, b0, out, out_rows, o + m, vectors,
+                               -INFINITY, INFINITY)  # fmt: skip
 
 
 @jit
 def _apply(start: int, stop: int, most: int, x: Array, shape: tuple[int, int, int], w: Array, KH: int, KW: int,
            out: Array, out_shape: tuple[int, int, int], rows: Array, columns: Array, left: int, width: int,
            slots: int) -> None:  # fmt: skip
-    M, L, apart, packed = shape[2], lanes(x), _apart(x, shape[2]), _pack(w, KH * KW, shape[2])
-    channels = min(M, L)
+    M, L, apart, phases = shape[2], lanes(x), _apart(x, shape[2]), len(columns)
+    panel = _vectors(x, M) * (KH * KW + 1) * L
+    packed = np.empty(len(rows) * phases * panel, x.dtype)
+    for row in range(len(rows)):
+        for column in range(phases):
+            _pack(w, KW, M, rows[row], columns[column], packed, (row * phases + column) * panel)
     buffer, held = _buffer(x, (slots + 1) * width * apart), np.full(slots, -1)
-    places, taps, seen = np.empty(KH, np.int64), np.empty(KH * KW, np.int64), np.empty(KH * KW, np.int64)
+    places, taps, longest = np.empty(KH, np.int64), np.empty(KH * KW, np.int64), 0
+    for column in range(phases):
+        longest = max(longest, columns[column, COUNT])
+    seen, made = np.empty(longest, np.int64), np.empty(longest, np.int64)
+    narrow = np.empty(longest * L if M < L else 0, x.dtype)
+    for u in range(longest):
+        seen[u], made[u] = u * columns[0, ADVANCE] * apart, u * (columns[0, OUT_STEP] * M if M >= L else L)
     for item in range(start, stop):
         b, k, row = item // (len(rows) * most), item // len(rows) % most, rows[item % len(rows)]
         if k < row[COUNT]:
             _find_rows(x, shape, row, b, k, left, width, slots, buffer, held, apart, places)
-            for phase in range(len(columns)):
-                column = columns[phase]
-                number = _list_taps(row, places, KW, column, left, apart, L, taps, seen)
+            for phase in range(phases):
+                column, w0 = columns[phase], (item % len(rows) * phases + phase) * panel
+                number = _list_taps(places, row, column, left, apart, taps)
                 at = ((b * out_shape[0] + row[OUT] + k * row[OUT_STEP]) * out_shape[1] + column[OUT]) * M
-                advance, step, count = column[ADVANCE] * apart, column[OUT_STEP] * M, column[COUNT]
-                for v in range(_vectors(x, M)):
-                    m, w0, u = _channel(x, v, M), v * KH * KW * L, 0
-                    while u + 7 <= count:
-                        filter_tile(7, buffer, seen, u * advance + m, advance, number, packed, taps, w0, out, at + u * step + m, step, channels)
-                        u += 7
-                    if u + 4 <= count:
-                        filter_tile(4, buffer, seen, u * advance + m, advance, number, packed, taps, w0, out, at + u * step + m, step, channels)
-                        u += 4
-                    while u < count:
-                        filter_tile(1, buffer, seen, u * advance + m, advance, number, packed, taps, w0, out, at + u * step + m, step, channels)
-                        u += 1
+                if M >= L:
+                    _weigh(buffer, seen, column[COUNT], taps, number, packed, w0, out, made, at, M)
+                else:
+                    _weigh(buffer, seen, column[COUNT], taps, number, packed, w0, narrow, made, 0, M)
+                    for u in range(column[COUNT]):
+                        store_part(out, at + u * column[OUT_STEP] * M, load(narrow, u * L), M)
 
 
 @jit
 def _sum(start: int, stop: int, chunks: int, B: int, x: Array, shape: tuple[int, int, int], dout: Array, partial: Array,
          KH: int, KW: int, row: Array, column: Array, left: int, width: int, slots: int) -> None:  # fmt: skip
     M, L, apart, size = shape[2], lanes(x), _apart(x, shape[2]), len(partial) // chunks
-    channels, OH, count, advance = min(M, L), row[COUNT], column[COUNT], column[ADVANCE] * apart
+    OH, count = row[COUNT], column[COUNT]
     buffer, held = _buffer(x, (slots + 1) * width * apart), np.full(slots, -1)
-    places, taps, seen = np.empty(KH, np.int64), np.empty(KH * KW, np.int64), np.empty(KH * KW, np.int64)
+    places, taps = np.empty(KH, np.int64), np.empty(KH * KW, np.int64)
+    seen, met = np.empty(count, np.int64), np.empty(count, np.int64)
+    narrow = np.empty(count * L if M < L else 0, x.dtype)
+    for u in range(count):
+        seen[u], met[u] = u * column[ADVANCE] * apart, u * max(M, L) 
     for chunk in range(start, stop):
         for item in range(B * OH * chunk // chunks, B * OH * (chunk + 1) // chunks):
             _find_rows(x, shape, row, item // OH, item % OH, left, width, slots, buffer, held, apart, places)
-            number = _list_taps(row, places, KW, column, left, apart, L, taps, seen)
-            for v in range(_vectors(x, M)):
-                m, s, u = _channel(x, v, M), chunk * size + v * KH * KW * L, 0
-                at = item * count * M + m
-                while u + 7 <= count:
-                    sum_tile(7, buffer, seen, u * advance + m, advance, number, dout, at + u * M, M, partial, taps, s, channels)
-                    u += 7
-                if u + 4 <= count:
-                    sum_tile(4, buffer, seen, u * advance + m, advance, number, dout, at + u * M, M, partial, taps, s, channels)
-                    u += 4
-                while u < count:
-                    sum_tile(1, buffer, seen, u * advance + m, advance, number, dout, at + u * M, M, partial, taps, s, channels)
-                    u += 1
+            number = _list_taps(places, row, column, left, apart, taps)
+            upstream, at = dout, item * count * M
+            if M < L:
+                upstream, at = narrow, 0
+                for u in range(count):
+                    store(narrow, u * L, load_part(dout, (item * count + u) * M, M))
+            for part in range(2):
+                vectors, m = (M // L, 0) if part == 0 else (min(1, M % L), max(0, M - L))
+                if vectors > 0:
+                    s = chunk * size + part * (M // L) * number * L
+                    whole = count // 7 * 7
+                    for p in range(0, whole, 7):
+                        sum_tile(7, buffer, seen, p, m, taps, 0, number, upstream, met, at + m, partial, s, vectors)
+                    for p in range(whole, count):
+                        sum_tile(1, buffer, seen, p, m, taps, 0, number, upstream, met, at + m, partial, s, vectors)
 
 
 @jit

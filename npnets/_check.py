@@ -4,6 +4,7 @@ Every message names the argument, its value and the rule.
 """
 
 import operator
+from collections.abc import Collection
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -52,6 +53,12 @@ def number(name: str, value: object, least: float, below: float = float("inf"), 
         )
         raise ValueError(f"`{name}` (={value}) must be {limit}")
     return float(value)
+
+
+def one_of(name: str, value: object, allowed: Collection[object]) -> None:
+    """Refuse a value that is not one of those that are allowed."""
+    if value not in tuple(allowed):  # by ==: a value that has no hash is refused like any other
+        raise ValueError(f"`{name}` (={value!r}) must be one of {', '.join(map(repr, allowed))}")
 
 
 def pair(name: str, value: Pair, least: int) -> Ints:

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from npnets import _check
+
 IMPLEMENTATIONS = ("loops", "numpy", "numba")
 
 T = TypeVar("T", bound=Callable[..., object])
@@ -56,8 +58,7 @@ def use(name: str) -> _Restore:
     9.0
     """
     global _current
-    if name not in IMPLEMENTATIONS:
-        raise ValueError(f"`name` (={name!r}) must be one of {', '.join(map(repr, IMPLEMENTATIONS))}")
+    _check.one_of("name", name, IMPLEMENTATIONS)
     restore = _Restore(_current)
     _current = name
     return restore

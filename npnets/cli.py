@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from npnets import __version__
+from npnets import __version__, _check
 from npnets._config import IMPLEMENTATIONS, use
 from npnets._parallel import set_threads
 from npnets.bench.run import Options
 from npnets.bench.run import run as run_bench
-from npnets.data import load
+from npnets.data.sources import load_named
 from npnets.train.run import CHECKPOINT, check_optional, run
 from npnets.train.schedule import SCHEDULES
 from npnets.train.settings import BODIES, MODELS, Settings, body_for
@@ -50,7 +51,7 @@ def train(arguments: argparse.Namespace) -> int:
     check_optional()
     given = {name: value for name, value in vars(arguments).items() if name in _SETTINGS and value is not None}
     if arguments.threads is not None:
-        set_threads(arguments.threads)
+        set_threads(_check.integer("--threads", arguments.threads, 1))
     use(arguments.use)
     if arguments.resume is not None:
         if arguments.out is not None:
@@ -61,7 +62,8 @@ def train(arguments: argparse.Namespace) -> int:
         raise ValueError(f"`--out` (={arguments.out}) holds a training already: see --resume, or name another folder")
     if "skip_decay" in given:
         given["skip_decay"] = tuple(given["skip_decay"])
-    dataset = load(given.get("data", Settings.data))
+    _suits_model(given)
+    dataset = load_named("--data", given.get("data", Settings.data))
     trainer = Trainer(Settings(**{"body": body_for(dataset.image_shape), **given}), dataset)
     # Last, so that no folder is left behind by a training that cannot begin.
     with _new_folder(arguments.out, f"{trainer.settings.model}-{dataset.name}") as out:
@@ -72,6 +74,14 @@ def bench(arguments: argparse.Namespace) -> int:
     """Measure against other frameworks: `npnets bench`."""
     run_bench(Options(**{name: value for name, value in vars(arguments).items() if name != "command"}))
     return 0
+
+
+def _suits_model(given: dict[str, Any]) -> None:
+    """Refuse what only the other network has, and this one would ignore."""
+    model = given.get("model", Settings.model)
+    for name, owner in (("width", "mobilenet"), ("groups", "shufflenet"), ("scale", "shufflenet")):
+        if name in given and owner != model:
+            raise ValueError(f"`--{name}` (={given[name]}) goes with --model {owner}, and the model is {model}")
 
 
 def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
@@ -86,7 +96,7 @@ def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
         )
     if isinstance(epochs := given.get("epochs"), int):
         settings = dataclasses.replace(settings, epochs=epochs)
-    return Trainer.resume(checkpoint, load(settings.data), settings), checkpoint.parent
+    return Trainer.resume(checkpoint, load_named("data", settings.data), settings), checkpoint.parent
 
 
 @contextmanager

@@ -255,8 +255,7 @@ class Activation(Layer):
 
     def __init__(self, kind: str, negative_slope: float = 0.01) -> None:
         super().__init__()
-        if kind not in self.KINDS:
-            raise ValueError(f"`activation` (={kind!r}) must be one of {', '.join(map(repr, self.KINDS))}")
+        _check.one_of("activation", kind, self.KINDS)
         self.kind, self.negative_slope = kind, negative_slope
         self._options = {"negative_slope": negative_slope} if kind == "leaky_relu" else {}
 

@@ -146,6 +146,24 @@ def test_settings_are_used(monkeypatch):
     assert seen == [1]
 
 
+def test_a_signal_after_openvino():
+    """Ctrl-C behind the comparison is an exception, not a crash: in a process of its own, as it would take this one."""
+    code = """
+import signal
+from npnets.bench.contenders import contender
+from npnets.bench.work import Work
+for _ in range(3):
+    last = contender("openvino", Work("mobilenet:0.25", 1, 32), "NCHW", 1)
+    last.call()
+del last
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert startup.output(code) == "interrupted"
+
+
 def test_the_fastest_is_chosen(monkeypatch):
     monkeypatch.setattr(measure, "alternate", lambda field, seconds, rounds: [[len(who)] * rounds for who in field])
     assert measure.best(["aaa", "b", "cc"]) == "b"

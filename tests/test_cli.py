@@ -14,12 +14,10 @@ from training import IMPLEMENTATION, USE, python, tiny, untimed, write_idx
 
 import npnets
 from npnets import cli
-from npnets.train import Trainer, run
+from npnets.train import Settings, Trainer, run
 
-SMALL = (
-    "train", *USE, "--data", "tiny", "--width", "0.25", "--batch-size", "8", "--lr", "0.1", "--crop", "1",
-    "--flip", "1",
-)  # fmt: skip
+TINY = ("train", *USE, "--data", "tiny", "--batch-size", "8", "--lr", "0.1", "--crop", "1", "--flip", "1")
+SMALL = (*TINY, "--width", "0.25")
 
 FILES = ["checkpoint.safetensors", "confusion.png", "curves.png", "log.csv"]
 
@@ -205,20 +203,22 @@ def test_what_a_training_says_and_leaves(npnets_, folder, drawn):
     assert [line for line in lines if "accuracy" in line][-1] == accuracy == lines[-1]
 
 
-def test_each_option_reaches_the_settings(npnets_, folder, monkeypatch):
+@pytest.mark.parametrize(
+    "of_model", [{"model": "shufflenet", "scale": 0.5, "groups": 2}, {"model": "mobilenet", "width": 0.75}], ids=str
+)
+def test_each_option_reaches_the_settings(npnets_, folder, monkeypatch, of_model):
     seen = []
     monkeypatch.setattr(cli, "run", lambda trainer, out: seen.append((trainer.settings, out)) or True)
     options = {
-        "model": "shufflenet", "scale": 0.5, "groups": 2, "width": 0.75, "body": "small", "data": "tiny", "epochs": 7,
-        "batch_size": 14, "lr": 0.125, "schedule": "step", "momentum": 0.5, "weight_decay": 0.25,
-        "label_smoothing": 0.1, "crop": 2, "flip": True, "seed": 9,
+        **of_model, "body": "small", "data": "tiny", "epochs": 7, "batch_size": 14, "lr": 0.125, "schedule": "step",
+        "momentum": 0.5, "weight_decay": 0.25, "label_smoothing": 0.1, "crop": 2, "flip": True, "seed": 9,
     }  # fmt: skip
     arguments = [text for name, value in options.items()
                  for text in ("--" + name.replace("_", "-"), str(int(value) if value is True else value))]  # fmt: skip
     assert npnets_("train", *arguments, "--skip-decay", "depthwise", "1d", "--use", "numpy")[0] == 0
     settings, out = seen[0]
-    assert vars(settings) == {**options, "skip_decay": ("depthwise", "1d"), "nesterov": True}
-    assert str(out) == os.path.join("runs", "shufflenet-tiny")
+    assert vars(settings) == {**vars(Settings()), **options, "skip_decay": ("depthwise", "1d")}
+    assert str(out) == os.path.join("runs", f"{of_model['model']}-tiny")
     assert not (folder / "runs").exists()  # nothing was put into it
 
 
@@ -359,11 +359,20 @@ def test_resume_of_a_training_that_is_complete(npnets_, folder):
         (("--batch-size", "1"), "`batch_size` (=1) must be at least 2"),
         (("--crop", "9"), "`crop` (=9) must be less than the images' shorter side (=8)"),
         (("--seed", "-1"), "`seed` (=-1) must be at least 0"),
-        (("--threads", "0"), "must be at least 1 thread"),
+        (("--threads", "0"), "`--threads` (=0) must be at least 1"),
+        (
+            ("--model", "shufflenet", "--width", "0.5"),
+            "`--width` (=0.5) goes with --model mobilenet, and the model is s",
+        ),
+        (("--groups", "4"), "`--groups` (=4) goes with --model shufflenet, and the model is mobilenet"),
+        (("--model", "mobilenet", "--scale", "2"), "`--scale` (=2.0) goes with --model shufflenet, and the model is m"),
         (("--body", "paper", "--model", "shufflenet", "--groups", "5"), "`groups` (=5) at `scale` (=1.0) is not in"),
-        (("--data", "cifar"), "(='cifar') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', or a folder"),
+        (
+            ("--data", "cifar"),
+            "`--data` (='cifar') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', or a folder",
+        ),
         (("--data", "empty"), "empty: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz; a folder of IDX"),
-        (("--data", "file"), "(='file') must be one of"),
+        (("--data", "file"), "`--data` (='file') must be one of"),
         (("--data", "cut"), "train-images-idx3-ubyte"),
         (("--out", "file"), "`--out` (=file) is not a folder, or one above it is not"),
         (("--out", "file/a/b"), "is not a folder, or one above it is not"),
@@ -379,7 +388,7 @@ def test_errors_are_one_line_and_leave_nothing(npnets_, folder, arguments, messa
     (folder / "file").write_bytes(b"npnets" * 20)
     write_idx(folder / "cut", tiny())
     (folder / "cut/train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03")
-    given = ("train",) if "--resume" in arguments else SMALL
+    given = ("train",) if "--resume" in arguments else TINY if "shufflenet" in arguments else SMALL
     assert message in error(npnets_, *given, *arguments)
 
 
@@ -414,7 +423,7 @@ def test_resume_takes_the_settings_that_it_began_with(npnets_, interrupt):
         "--batch-size, --lr cannot go with --resume: the checkpoint holds the settings; only --epochs may change"
     )
     os.rename("tiny", "gone")
-    assert "(='tiny') must be one of" in error(npnets_, "train", "--resume", "a")
+    assert "`data` (='tiny') must be one of" in error(npnets_, "train", "--resume", "a")
     write_idx(npnets.data.idx.Path("tiny"), tiny(images=64))
     assert "it was trained on other images than those of 'tiny'" in error(npnets_, "train", "--resume", "a")
     assert untimed("a/checkpoint.safetensors") == before
@@ -493,10 +502,10 @@ def test_without_an_optional_package(folder, package):
 
 @pytest.mark.quick
 def test_errors_without_a_text_have_one(npnets_, monkeypatch):
-    def fail(path):
+    def fail(name, source):
         raise MemoryError
 
-    monkeypatch.setattr(cli, "load", fail)
+    monkeypatch.setattr(cli, "load_named", fail)
     assert error(npnets_, *SMALL) == "out of memory"
 
 

@@ -12,7 +12,8 @@ import pytest
 import npnets
 from npnets import ops
 
-pytestmark = pytest.mark.quick
+# Not quick is what computes: the examples of float64, and a whole step of training.
+quick = pytest.mark.quick
 
 MODULES = ["npnets", *(module.name for module in pkgutil.walk_packages(npnets.__path__, "npnets."))]
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +60,7 @@ def test_the_code_in_readme():
         assert re.search(r"\n\s+".join(map(re.escape, (line.strip() for line in block.splitlines()))), source), block
 
 
+@quick
 def test_the_links_in_readme():
     targets = re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r'src="(?!http)([^"]+)"', README)
     assert "demos/pictures/training.png" in targets
@@ -66,11 +68,13 @@ def test_the_links_in_readme():
         assert (ROOT / target).exists(), target
 
 
+@quick
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_has_a_docstring(name):
     assert importlib.import_module(name).__doc__
 
 
+@quick
 @pytest.mark.parametrize("name", ops.__all__)
 def test_operations_are_documented(name):
     function = getattr(ops, name)

@@ -1,5 +1,6 @@
 """What networks refuse and how they say it; modes, state, seeds, and what they keep. Quick: without PyTorch."""
 
+import inspect
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import npnets
 from npnets import MobileNetV1, ShuffleNetV1
+from npnets.models.network import Options
 from npnets.testing import assert_exact
 
 pytestmark = pytest.mark.quick
@@ -140,9 +142,18 @@ def test_channels_that_groups_do_not_divide(stem, stages, message):
         small_shufflenet(stem_channels=stem, stage_channels=stages, **ones)
 
 
-def test_unknown_argument():
-    with pytest.raises(TypeError, match="dropout"):
-        small_mobilenet(dropout=0.5)
+@pytest.mark.parametrize(
+    ("network", "first"), [(MobileNetV1, "width, num_classes, in_"), (ShuffleNetV1, "groups, scale, num_classes, in_")]
+)
+@pytest.mark.parametrize("name", ["dropout", "network", "self_", "options"])
+def test_unknown_argument(network, first, name):
+    """The error names the network, and what may be meant: all that it takes."""
+    with pytest.raises(TypeError) as caught:
+        network(**{name: 0.5})
+    text = str(caught.value)
+    assert text.startswith(f"{network.__name__} has no argument `{name}`; it takes {first}")
+    own = [parameter for parameter in inspect.signature(network).parameters if parameter != "options"]
+    assert text.partition("it takes ")[2].split(", ") == [*own, *Options.__annotations__]
 
 
 # -- images ------------------------------------------------------------------------------------------------------------

@@ -2,13 +2,22 @@
 
 import functools
 import itertools
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import torch_networks
+from network_cases import (
+    CASES,
+    HYPERPARAMETERS,
+    Case,
+    assert_gradients,
+    assert_near,
+    assert_same,
+    fused_results,
+    results,
+)
 from pytorchcv.models import mobilenet, shufflenet
 
 import npnets
@@ -18,169 +27,6 @@ from npnets.ops import softmax_cross_entropy
 implementations = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 modes = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 
-# -- what is within the rounding of float64 ----------------------------------------------------------------------------
-
-
-def assert_near(actual, expected, relative=1e-10):
-    """|a - b| <= relative max|b|."""
-    assert actual.shape == expected.shape
-    assert np.abs(actual - expected).max() <= relative * np.abs(expected).max()
-
-
-def assert_gradients(actual, expected):
-    """|a - b| <= 1e-9 max|b| + 1e-12 G for each array, G being the largest gradient of any parameter.
-
-    G is for those that are 0 but for rounding: see `test_bias_of_the_depthwise_norm`.
-    """
-    largest = max(np.abs(b).max() for name, b in expected.items() if name != "x")
-    assert list(actual) == list(expected)
-    for name, b in expected.items():
-        assert actual[name].shape == b.shape, name
-        assert np.abs(actual[name] - b).max() <= 1e-9 * np.abs(b).max() + 1e-12 * largest, name
-
-
-# -- pairs of networks with the same weights ---------------------------------------------------------------------------
-
-
-def random_state(net, largest):
-    """Draw every array, biases and running statistics too, so that signals neither fade nor grow in eval mode."""
-    rng = np.random.default_rng(1)
-
-    def draw(name, shape):
-        if name.endswith("norm.weight"):
-            return rng.uniform(0.5, largest, shape)
-        if name.endswith("running_var"):
-            return rng.uniform(1, 5, shape)
-        if len(shape) == 1:
-            return 0.3 * rng.standard_normal(shape)
-        fan_in = 9 if len(shape) == 3 else np.prod(shape[:-1])
-        return np.sqrt(2 / fan_in) * rng.standard_normal(shape)
-
-    return {name: draw(name, value.shape) for name, value in net.state_dict().items()}
-
-
-class Case(NamedTuple):
-    network: str
-    options: dict[str, Any]
-    sides: tuple[int, int] = (65, 57)
-    batch: int = 2
-    largest: float = 2.5  # weight of a batch norm: wide enough for relu6 to meet its 6
-
-    def numpy(self, dtype=np.float64):
-        net = getattr(npnets, self.network)(**self.options, dtype=dtype)
-        net.load_state_dict(random_state(net, self.largest))
-        return net
-
-    def torch(self, **others):
-        module = getattr(torch_networks, self.network)(**{**self.options, **others})
-        torch_networks.load(module, self.numpy().state_dict())
-        return module
-
-    def images(self, batch=None):
-        shape = (batch or self.batch, *self.sides, self.options.get("in_channels", 3))
-        return np.random.default_rng(2).standard_normal(shape)
-
-
-def results(net, x, dlogits, training):
-    """Return npnets' logits, gradients by name with that of x, and the state after the forward pass."""
-    net.train() if training else net.eval()
-    logits = net(x)
-    dx = net.backward(dlogits)
-    return logits, {**net.gradients(), "x": dx}, net.state_dict()
-
-
-def torch_results(module, net, x, dlogits, training):
-    """Return the same of PyTorch, named as in `net`."""
-    module.train(training)
-    images = torch_networks.tensor(x).requires_grad_()
-    logits = module(images)
-    logits.backward(torch_networks.tensor(dlogits))
-    gradients = torch_networks.gradients(module, net.parameters())
-    return (
-        logits.detach().numpy(),
-        {**gradients, "x": images.grad.numpy().transpose(0, 2, 3, 1)},
-        torch_networks.unload(module, net.state_dict()),
-    )
-
-
-def assert_same(actual, expected):
-    for a, b in zip(actual[0::2], expected[0::2], strict=True):
-        for one, other in zip(a.values(), b.values(), strict=True) if isinstance(a, dict) else [(a, b)]:
-            assert_near(one, other)
-    assert_gradients(actual[1], expected[1])
-
-
-# -- the cases ---------------------------------------------------------------------------------------------------------
-
-OWN_ROWS = ((11, 1), (26, 2), (13, 1), (19, 2))
-STAGES = {"stem_channels": 9, "stage_channels": (36, 84), "stage_units": (2, 3), "stage_strides": (2, 2)}
-
-CASES = {
-    "mobilenet": Case("MobileNetV1", {"width": 0.25}),
-    "mobilenet, odd channels": Case("MobileNetV1", {"width": 0.3, "num_classes": 7}, (63, 33)),
-    "mobilenet, tensorflow": Case(
-        "MobileNetV1", {"width": 0.25, "activation": "relu6", "padding": "same", "bn_eps": 1e-3, "bn_momentum": 0.01}
-    ),
-    "mobilenet, tensorflow, even": Case(
-        "MobileNetV1", {"width": 0.25, "activation": "relu6", "padding": "same", "bn_eps": 1e-3}, (64, 96)
-    ),
-    "mobilenet, grey, own rows": Case(
-        "MobileNetV1",
-        {"rows": OWN_ROWS, "stem_stride": 1, "in_channels": 1, "num_classes": 7, "activation": "leaky_relu"},
-        (17, 13),
-        3,
-    ),
-    "mobilenet, steep leak": Case(
-        "MobileNetV1", {"rows": OWN_ROWS, "width": 0.5, "activation": "leaky_relu", "negative_slope": 0.3}, (20, 31)
-    ),
-    "shufflenet": Case("ShuffleNetV1", {}),
-    "shufflenet, half": Case("ShuffleNetV1", {"scale": 0.5}),
-    "shufflenet, one group": Case("ShuffleNetV1", {"groups": 1, "num_classes": 7}, (33, 47)),
-    "shufflenet, eight groups": Case("ShuffleNetV1", {"groups": 8}, (64, 64)),
-    "shufflenet, authors' code": Case(
-        "ShuffleNetV1", {"scale": 0.5, "shuffle": "after", "shuffle_inverse": True}, (64, 49)
-    ),
-    "shufflenet, inverse before": Case("ShuffleNetV1", {**STAGES, "shuffle_inverse": True}, (33, 31), 3),
-    "shufflenet, no shuffle": Case("ShuffleNetV1", {**STAGES, "shuffle": None}, (33, 31), 3),
-    "shufflenet, tensorflow": Case(
-        "ShuffleNetV1", {**STAGES, "padding": "same", "count_include_pad": False, "activation": "relu6"}, (40, 33)
-    ),
-    "shufflenet, same, padding counted": Case("ShuffleNetV1", {**STAGES, "padding": "same", "bn_eps": 1e-3}, (64, 32)),
-    "shufflenet, padding not counted": Case("ShuffleNetV1", {**STAGES, "count_include_pad": False}, (33, 31)),
-    "shufflenet, branch first": Case("ShuffleNetV1", {**STAGES, "concat": "branch first"}, (33, 31), 3),
-    "shufflenet, cifar": Case(
-        "ShuffleNetV1",
-        {
-            "scale": 0.5,
-            "num_classes": 10,
-            "stem_stride": 1,
-            "stem_pool": False,
-            "stage_strides": (1, 2, 2),
-            "shortcut_pool": 2,
-            "concat": "branch first",
-        },
-        (32, 32),
-    ),
-    "shufflenet, grey, leaky": Case(
-        "ShuffleNetV1",
-        {
-            **STAGES,
-            "in_channels": 1,
-            "num_classes": 7,
-            "activation": "leaky_relu",
-            "negative_slope": 0.2,
-            "stem_pool": False,
-            "bn_momentum": 0.3,
-        },
-        (19, 28),
-    ),
-    "shufflenet, one stage": Case(
-        "ShuffleNetV1",
-        {"groups": 2, "stem_channels": 6, "stage_channels": (176,), "stage_units": (3,), "stage_strides": (1,)},
-        (21, 17),
-    ),
-}
-
 
 @functools.cache
 def reference(name, training):
@@ -188,7 +34,7 @@ def reference(name, training):
     case = CASES[name]
     x, net = case.images(), case.numpy()
     dlogits = np.random.default_rng(3).standard_normal((case.batch, case.options.get("num_classes", 1000)))
-    return x, dlogits, torch_results(case.torch(), net, x, dlogits, training)
+    return x, dlogits, torch_networks.results(torch_networks.module(case), net, x, dlogits, training)
 
 
 @implementations
@@ -203,6 +49,13 @@ def test_as_pytorch(name, training, implementation):
         (before != after).any()
         for before, after in zip(CASES[name].numpy().state_dict().values(), actual[2].values(), strict=True)
     )
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.fused])
+def test_fused_as_pytorch(name):
+    x, dlogits, (logits, gradients, state) = reference(name, True)
+    expected = logits, {name: value for name, value in gradients.items() if name != "x"}, state
+    assert_same(fused_results(CASES[name].numpy(), x, dlogits), expected)
 
 
 @pytest.mark.parametrize("name", ["mobilenet, grey, own rows", "shufflenet, branch first"])
@@ -221,7 +74,10 @@ def test_the_implementation_may_change_between_forward_and_backward(name, forwar
 def test_full_width():
     case = Case("MobileNetV1", {}, (64, 64))
     x, net, dlogits = case.images(), case.numpy(), np.random.default_rng(3).standard_normal((2, 1000))
-    assert_same(results(net, x, dlogits, True), torch_results(case.torch(), net, x, dlogits, True))
+    expected = torch_networks.results(torch_networks.module(case), net, x, dlogits, True)
+    assert_same(results(net, x, dlogits, True), expected)
+    del expected[1]["x"]
+    assert_same(fused_results(case.numpy(), x, dlogits), expected)
 
 
 OTHERS = {
@@ -273,8 +129,6 @@ def test_bias_of_the_depthwise_norm(name, implementation):
 
 # -- training ----------------------------------------------------------------------------------------------------------
 
-HYPERPARAMETERS = {"lr": 1e-3, "momentum": 0.9, "nesterov": True, "weight_decay": 4e-5}
-
 # Training is chaotic: whoever computes, each step makes the difference of two runs larger, by up to ten times where the
 # last batch norms see few values (here 72 a channel; with 24, and wide weights, 1e-15 grows to 1e-7 in ten steps).
 TEN_STEPS = {
@@ -291,7 +145,7 @@ def test_ten_steps(name):
     classes = case.options.get("num_classes", 1000)
     x, labels = case.images(), np.random.default_rng(3).integers(0, classes, case.batch)
 
-    module = case.torch().train()
+    module = torch_networks.module(case).train()
     optimizer = torch.optim.SGD(module.parameters(), **HYPERPARAMETERS)
     expected = []
     for _ in range(10):
@@ -319,7 +173,7 @@ def test_ten_steps(name):
 def test_gradients_of_the_loss(name, implementation):
     case = CASES[name]
     x, labels = case.images(8), np.arange(8) * 123
-    module, images = case.torch(), torch_networks.tensor(x).requires_grad_()
+    module, images = torch_networks.module(case), torch_networks.tensor(x).requires_grad_()
     expected = F.cross_entropy(module(images), torch.from_numpy(labels))
     expected.backward()
     with npnets.use(implementation):
@@ -409,4 +263,4 @@ def test_as_pytorchcv(name, training):
     module.features.final_pool = torch.nn.AdaptiveAvgPool2d(1)  # theirs is 7 x 7, for 224 x 224 images only
     torch_networks.load(module, net.state_dict())
     x, dlogits = case.images(), np.random.default_rng(3).standard_normal((case.batch, 1000))
-    assert_same(results(net, x, dlogits, training), torch_results(module, net, x, dlogits, training))
+    assert_same(results(net, x, dlogits, training), torch_networks.results(module, net, x, dlogits, training))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training import IMPLEMENTATION, SHUFFLE, TINY, take, tiny
+from training import SHUFFLE, TINY, take, tiny
 
 import npnets
 from npnets.data import channel_statistics, normalise, random_crop_flip
@@ -20,13 +20,12 @@ from npnets.train.schedule import rate
 from npnets.train.settings import BODIES
 from npnets.train.trainer import Epoch
 
-pytestmark = pytest.mark.quick
 
-
-@pytest.fixture(autouse=True)
-def _implementation():
-    with npnets.use(IMPLEMENTATION):
-        yield
+@pytest.fixture(autouse=True, params=[pytest.param("numpy", marks=pytest.mark.quick), "numba"])
+def implementation(request):
+    """The loop is the same for both; only what NumPy computes needs no compiler, and so is quick."""
+    with npnets.use(request.param):
+        yield request.param
 
 
 def trainer(data=None, settings=TINY, **changes):
@@ -210,10 +209,10 @@ def test_evaluation_is_of_all_test_images_in_eval_mode(monkeypatch):
 
 
 @functools.cache
-def twenty_steps(settings):
+def twenty_steps(settings, implementation):
     """Return the bytes of a checkpoint after 20 steps in one go, on one thread."""
     npnets.set_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with npnets.use(implementation), tempfile.TemporaryDirectory() as folder:
         take(trainer(tiny(), settings), 20).save(Path(folder, "c"))
         return Path(folder, "c").read_bytes()
 
@@ -221,9 +220,11 @@ def twenty_steps(settings):
 @pytest.mark.parametrize("settings", [TINY, SHUFFLE], ids=["mobilenet", "shufflenet"])
 @pytest.mark.parametrize("cut", [7, 10], ids=["between epochs", "mid-epoch"])
 @pytest.mark.parametrize("counts", [(1, 1), (2, 1), (2, 2)], ids=str)
-def test_20_steps_are_as_many_in_two_parts_to_the_byte(tmp_path, threads, settings, cut, counts):
+def test_20_steps_are_as_many_in_two_parts_to_the_byte(
+    tmp_path, threads, implementation, settings, cut, counts
+):  # fmt: skip
     """The whole file: tensors, velocities, statistics, description; on 1 and 2 threads. Crops and flips are on."""
-    expected = twenty_steps(settings)
+    expected = twenty_steps(settings, implementation)
     threads(counts[0])
     take(trainer(tiny(), settings), cut).save(tmp_path / "c")
     threads(counts[1])

@@ -227,3 +227,27 @@ def tensor(array):
     """Return a copy in float64; images in PyTorch's order, which a gradient by them has then too."""
     values = np.asarray(array, np.float64)
     return torch.from_numpy((values.transpose(0, 3, 1, 2) if values.ndim == 4 else values).copy())
+
+
+# -- the same network and its results ----------------------------------------------------------------------------------
+
+
+def module(case):
+    """Return the module of a case (`network_cases`), with the weights of npnets' network."""
+    made = globals()[case.network](**case.options)
+    load(made, case.numpy().state_dict())
+    return made
+
+
+def results(module, net, x, dlogits, training):
+    """Return what `network_cases.results` does, of PyTorch, named as in `net`."""
+    module.train(training)
+    images = tensor(x).requires_grad_()
+    logits = module(images)
+    logits.backward(tensor(dlogits))
+    named = gradients(module, net.parameters())
+    return (
+        logits.detach().numpy(),
+        {**named, "x": images.grad.numpy().transpose(0, 2, 3, 1)},
+        unload(module, net.state_dict()),
+    )

@@ -125,11 +125,16 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     >>> load("fashion-mnist").image_shape
     (28, 28, 1)
     """
+    return load_named("source", source)
+
+
+def load_named(name: str, source: str | os.PathLike[str]) -> Dataset:
+    """Return what `load` does, for an argument that the caller knows by another name."""
     if isinstance(source, str) and source in SOURCES:
         return SOURCES[source]()
     if Path(source).is_dir():
         return idx_folder(source)
     raise ValueError(
-        f"`source` (={os.fspath(source)!r}) must be one of {', '.join(map(repr, SOURCES))}, or a folder of IDX files "
+        f"`{name}` (={os.fspath(source)!r}) must be one of {', '.join(map(repr, SOURCES))}, or a folder of IDX files "
         "(train-images-idx3-ubyte.gz and so on)"
     )

@@ -183,8 +183,7 @@ def multiply_tile(R: int, C: int, a: Array, rows: Array, p: int, last: int, a0: 
     is added counts only where `adds` is true, and may be `out` itself. `columns` is more than (C - 1) lanes and at most
     C lanes, `K` at least 1.
     """
-    for r in range(R):
-        q = min(p + r, last)
+    for q in range(p, min(p + R, last + 1)):  # a row again would add again to `out`
         for n in range(columns):
             total = b[b0 + n]
             if adds:

@@ -104,7 +104,7 @@ class _Emit:
         self.builder.call(IR.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0"), [address, *hints])
 
     def at_least(self, x: Any, low: Any) -> Any:
-        """Return x or, where it is less, the bound; a comparison with a NaN fails, so that it stays."""
+        """Return x, or low where it is less; a comparison with a NaN fails, so that it stays."""
         return self.builder.select(self.builder.fcmp_ordered("<", x, low), low, x)
 
     def clamp(self, x: Any, low: Any, high: Any) -> Any:

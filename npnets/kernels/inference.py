@@ -1,6 +1,54 @@
-"""A whole network in one call.
+"""A whole network in one call: an interpreter of phases, which threads share by the block.
 
-TEXT
+::
+
+    for image:                                 by one thread each, or by all together where there are too few
+        for phase:                             a run of steps that need only the same pixels
+            for block of pixels, part of columns:          what threads take
+                for step: copy | border | product | depthwise | pool | mean
+
+A phase begins where windows are read: at a depthwise convolution, a pool. What follows it pixel by pixel belongs to the
+same phase, so that its values are read where they were just written, in the L1 and L2 cache::
+
+    MobileNet's block      depthwise --> pointwise
+    ShuffleNet's unit      depthwise --> group pointwise, + shortcut --> the next unit's group pointwise
+                                 |                  ^
+            values of 24 to 96 pixels in the        the shuffle is the order of its taps
+            thread's scratch, 8192 if possible
+
+    whole image, zeros around it:  o o o o o o
+                                   o x x x x o      a block of pixels crosses rows: tables say where each pixel of the
+                                   o x[x x x o      input and the output is, and what is between the rows is passed over
+                                   o x x]x x o
+                                   o o o o o o
+
+All values of an image are in one flat array, planned by `npnets.plan`: borders mean that no inner loop has an edge case
+(around what a max pool reads stands -inf), and whoever writes the last pixel of a row fills the border behind it, as
+buffers take each other's places: 5 MB instead of 13.7 for MobileNet at 224 x 224, so that they stay in a cache of 32 MB
+with the weights (17 MB). The image itself is not bordered: the rows that a block of the stem needs are copied to its
+scratch.
+
+A depthwise 3 x 3 convolution computes seven pixels of a row at a time, a vector of channels each (`weigh_row`): 9
+vectors of a row of the input are loaded once for 21 multiply-adds, with 3 weights in registers. On one core of a Zen 4
+that is 68-70 cycles for 63 vectors' multiply-adds in the L1 cache; with windows of their own (`weigh_tile`) it was 106.
+Other kernels and strides go that way. A tile of seven may reach beyond the end of a row: what is too much is
+overwritten by the next one. Pixels lie whole vectors apart, and no multiple of 1024 bytes, as their windows would share
+a few sets of the L1 cache: with 1024 channels that took 221 cycles instead of 90, with 512 it was 144 and 91.
+
+`product.multiply` fetches the pixels that the next block will read and write while it computes: that took the second
+block (3.2 MB in) from 611 to 532 microseconds.
+
+Measured on that core, whose limit is 118 GF/s, for one image of 224 x 224 (milliseconds; the limit: all multiply-adds
+at 118 GF/s)::
+
+    MobileNet 1.0       10.5   limit 9.6    blocks at 14 x 14 and 7 x 7 113 GF/s, the first one 100, the stem 83
+    ShuffleNet 1x g=3    3.2   limit 2.3    20 and 40 columns of a group fill 62 and 83 % of their vectors
+
+Tried, and no gain: blocks of 28 to 448 pixels (all within 2 %); the next block's pixels fetched in a loop of its own;
+the lines that a tile will write, asked for before its sums; the weights of the next panel, fetched ahead of it.
+
+Whether an image is one thread's or everybody's, each value is the same sum in the same order: the bits depend on the
+image alone.
 """
 
 from npnets._check import Array
@@ -195,6 +243,21 @@ def _mean(work: Array, at: int, rows: Array, count: int, out_at: int, first: int
 
 
 @jit
+def _soon(steps: Array, s: int, tables: Array, p0: int, last: int, image_at: int, out_at: int,
+          line: int) -> tuple[int, int, int, int]:  # fmt: skip
+    """Return where what the next block p0..last reads and writes begins, and how many lines of the cache it takes."""
+    if p0 > last or steps[s + OUT_MOVES] == 0:
+        return 0, 0, 0, 0
+    first = tables[steps[s + OUT_ROWS] + p0]
+    write, writes = out_at + first, tables[steps[s + OUT_ROWS] + last] - first + steps[s + SOON_WRITES]
+    if steps[s + SOON_LENGTH] == 0:
+        return 0, 0, write, writes // line
+    first = tables[steps[s + SOON_ROWS] + p0]
+    reads = tables[steps[s + SOON_ROWS] + last] - first + steps[s + SOON_LENGTH]
+    return image_at + steps[s + SOON_AT] + first, reads // line, write, writes // line
+
+
+@jit
 def _task(steps: Array, first: int, last: int, tables: Array, params: Array, values: Array, x: Array, work: Array,
           pixels: int, p0: int, p1: int, part: int, parts: int, image: int, image_at: int,
           scratch_at: int) -> None:  # fmt: skip
@@ -214,27 +277,17 @@ def _task(steps: Array, first: int, last: int, tables: Array, params: Array, val
         if kind == PRODUCT:
             adds = steps[s + ADDED_ROWS] >= 0
             added_rows = tables[steps[s + ADDED_ROWS] + p0 :] if adds else out_rows
-            # what the next block reads and writes comes while the sums are computed
-            read = reads = write = writes = 0
+            line = 64 // work.itemsize
             last_soon = min(p1 + count, pixels) - 1
-            if p1 <= last_soon and steps[s + OUT_MOVES] > 0:
-                line = 64 // work.itemsize
-                write = out_at + tables[steps[s + OUT_ROWS] + p1]
-                writes = (tables[steps[s + OUT_ROWS] + last_soon] + steps[s + SOON_WRITES] + out_at - write) // line
-                if steps[s + SOON_LENGTH] > 0:
-                    soon = steps[s + SOON_ROWS]
-                    read = image_at + steps[s + SOON_AT] + tables[soon + p1]
-                    reads = (tables[soon + last_soon] - tables[soon + p1] + steps[s + SOON_LENGTH]) // line
-                reads //= max(1, N)
-                writes //= max(1, N)
+            read, reads, write, writes = _soon(steps, s, tables, p1, last_soon, image_at, out_at, line)
+            reads, writes = reads // max(1, N), writes // max(1, N)
             for call in range(N * part // parts, N * (part + 1) // parts):
                 c = steps[s + CALLS] + call * CALL
                 n0, columns = out_at + tables[c + CALL_TARGET], tables[c + CALL_COLUMNS]
                 multiply(work, rows, 0, count, at + tables[c + CALL_SOURCE], tables, t0 + tables[c + CALL_TAPS], K,
                          params, tables[c + CALL_WEIGHTS], columns, work, added_rows, adds, work, out_rows, n0, low,
                          high, work, read, reads, write, writes)  # fmt: skip
-                read += reads * 64 // work.itemsize
-                write += writes * 64 // work.itemsize
+                read, write = read + reads * line, write + writes * line
                 if leaks:
                     _leak(work, n0, out_rows, count, columns, values[v + 2])
         elif kind == DEPTHWISE:

@@ -1,4 +1,4 @@
-"""Vectors: the few words that the fast kernels are written in, and the tile of a product that stays in registers.
+"""Vectors: the few words that fast kernels are written in, and the tile of a matrix product that stays in registers.
 
 A kernel that is written with `load`, `store`, `fma` … works on `lanes(a)` neighbouring values at a time. Numba has no
 vectors, and what LLVM makes of plain loops is half as fast at best, so these words are intrinsics (`_vectors`): each
@@ -29,13 +29,15 @@ for R C multiply-adds, and makes one loop of all convolutions: the taps of a poi
 of a 3 x 3 one also step over pixels and rows; those behind a channel shuffle are shuffled; a transposed matrix has the
 steps exchanged. On one core of a Zen 4 of 3.7 GHz, whose limit is 118 GF/s, it gives 115-117 from 64 terms on, and 104
 with 20 terms and two vectors.
+
+`weigh_tile` and `weigh_row` are its like for depthwise convolutions: vectors of channels, each with its own weights.
 """
 
 from typing import TYPE_CHECKING
 
 from npnets._jit import FORM
 
-if TYPE_CHECKING or FORM == "plain":  # to a type checker the words are those of `_plain`
+if TYPE_CHECKING or FORM == "plain":  # where the words have the types that kernels see
     from npnets.kernels._plain import (
         add,
         clamp,

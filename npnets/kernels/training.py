@@ -817,7 +817,9 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
     of `scratches` of its own.
     """
     mine = take(counts, len(phases))
-    if mine >= len(scratches):
+    if mine >= len(scratches):  # the number of threads has grown meanwhile; who called returns when all is done
+        for phase in range(first, last):
+            wait(counts, phase, phases[phase, TASKS])
         return
     scratch, nothing = scratches[mine], arena[:0]
     complete_before = first

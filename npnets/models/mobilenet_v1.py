@@ -85,7 +85,7 @@ class MobileNetV1(Network):
         **options: Unpack[Options],
     ) -> None:
         _check.number("width", width, least=0.0, strictly=True)
-        build = Builder(seed, **options)
+        build = Builder(type(self), seed, **options)
 
         def scaled(channels: int) -> int:
             return max(8, int(width * channels))

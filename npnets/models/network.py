@@ -1,5 +1,6 @@
 """What both networks share: checks at the door, modes, state, and how layers are initialised."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Self, TypedDict
 
@@ -33,7 +34,7 @@ class Options(TypedDict, total=False):
 
 
 class Builder:
-    """Makes layers that share options and one stream of random numbers.
+    """Makes the layers of a network, which share options and one stream of random numbers.
 
     Weights are uniform in +-1 / sqrt(fan-in), as PyTorch's are by default, drawn in float64 in the order of the forward
     pass, so that a seed gives the same network in either dtype. Behind each convolution batch norm takes their scale
@@ -44,7 +45,9 @@ class Builder:
 
     def __init__(
         self,
+        network: type["Network"],
         seed: int,
+        /,
         *,
         activation: str = "relu",
         negative_slope: float = 0.01,
@@ -52,7 +55,10 @@ class Builder:
         bn_eps: float = 1e-5,
         bn_momentum: float = 0.1,
         dtype: Any = np.float32,
+        **unknown: object,
     ) -> None:
+        for name in unknown:
+            raise TypeError(f"{network.__name__} has no argument `{name}`; it takes {', '.join(_arguments(network))}")
         self.random = np.random.default_rng(_check.integer("seed", seed, 0))
         self.dtype = _dtype(dtype)
         _check.number("bn_eps", bn_eps, least=0.0, strictly=True)
@@ -95,6 +101,12 @@ class Builder:
         return weight
 
 
+def _arguments(network: type["Network"]) -> list[str]:
+    """Return what `network` accepts by name."""
+    own = [name for name in inspect.signature(network).parameters if name != "options"]
+    return [*own, *Options.__annotations__]
+
+
 def _dtype(dtype: Any) -> np.dtype[Any]:
     try:
         found: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)  # to NumPy None is float64
@@ -114,14 +126,20 @@ class Flat:
     ----------
     params, grads, buffers
         Flat arrays, in the order of the forward pass.
+    shapes
+        Of the parameters, by name.
     """
 
     def __init__(self, net: "Network") -> None:
+        self.shapes = {name: value.shape for name, value in net.parameters().items()}
+        # The network itself is not among them: what holds a `Flat` is not to keep it alive.
+        self._inner = [(layer, list(layer.children.values())) for _, layer in list(net.layers())[1:] if layer.children]
+        self._outer = list(net.children.values())
         self._at: dict[tuple[int, str], int] = {}
         self._views: list[tuple[Layer, str, str, Array]] = []
         self.params = self._gather(net, "params", net.dtype)
         self.buffers = self._gather(net, "buffers", net.dtype)
-        self.grads = np.zeros_like(self.params)
+        self.grads = np.zeros(self.params.size, net.dtype)  # the system gives memory when it is written to
         self._grads = [
             (layer, "grads", name, self.grads[at : at + value.size].reshape(value.shape))
             for _, layer in net.layers()
@@ -144,6 +162,17 @@ class Flat:
     def at(self, layer: Layer, name: str) -> int:
         """Return where an array of a layer begins in the flat array of its kind."""
         return self._at[id(layer), name]
+
+    def fits(self, net: "Network") -> bool:
+        """Return whether these are still the layers of the network, and the shapes of its arrays."""
+        return (
+            list(net.children.values()) == self._outer
+            and all(list(layer.children.values()) == inside for layer, inside in self._inner)
+            and all(
+                (held := getattr(layer, kind)[name]) is view or held.shape == view.shape
+                for layer, kind, name, view in self._views
+            )
+        )
 
     def refresh(self) -> None:
         """Take over parameters and running statistics that somebody has put into a layer since."""
@@ -182,7 +211,8 @@ class Network(Sequential):
     def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
         super().__init__(**children)
         self.in_channels, self.dtype = in_channels, dtype
-        self._flat: Flat | None = None
+        # Now and not when it is first needed, so that what somebody has got from `parameters` stays what is trained.
+        self._flat = Flat(self)
 
     def __call__(self, x: Array) -> Array:
         """Return the logits (B, classes) for images `x` (B, H, W, C) of the network's dtype.
@@ -282,15 +312,20 @@ class Network(Sequential):
             value[...] = state[name]
 
     def flat(self) -> Flat:
-        """Lay parameters, gradients and running statistics out in flat arrays, once; the layers' own become views."""
-        if self._flat is None:
+        """Return the flat arrays that the layers' own are views of; others where somebody has exchanged a layer."""
+        if not self._flat.fits(self):
             self._flat = Flat(self)
         self._flat.refresh()
         return self._flat
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the flat arrays: a copy of a network has arrays of its own, which are no views of the first's."""
-        return {**self.__dict__, "_flat": None}
+        """Leave out the flat arrays: what is copied or stored are the layers' own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_flat"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Lay out the flat arrays of a copy."""
+        self.__dict__.update(state)
+        self._flat = Flat(self)
 
     def _state(self) -> dict[str, Array]:
         return {

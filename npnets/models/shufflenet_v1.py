@@ -1,7 +1,7 @@
 """ShuffleNet V1: a table from the paper (ShuffleNet, arXiv 1707.01083, table 1) and the loop that builds it."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
 
@@ -195,11 +195,11 @@ class ShuffleNetV1(Network):
         stem, stages = _channels(groups, scale, stem_channels, stage_channels)
         units = _each_stage("stage_units", UNITS if stage_units is None else stage_units, stages)
         strides = _each_stage("stage_strides", [2] * len(stages) if stage_strides is None else stage_strides, stages)
-        _one_of("stage_strides", max(strides), (1, 2))
-        _one_of("shortcut_pool", shortcut_pool, (2, 3))
-        _one_of("concat", concat, ("shortcut first", "branch first"))
-        _one_of("shuffle", shuffle, ("before", "after", None))
-        build = Builder(seed, **options)
+        _check.one_of("stage_strides", max(strides), (1, 2))
+        _check.one_of("shortcut_pool", shortcut_pool, (2, 3))
+        _check.one_of("concat", concat, ("shortcut first", "branch first"))
+        _check.one_of("shuffle", shuffle, ("before", "after", None))
+        build = Builder(type(self), seed, **options)
 
         stem_layers: dict[str, Layer] = {
             "conv": build.conv(_check.integer("in_channels", in_channels, 1), stem, stem_stride),
@@ -283,11 +283,6 @@ def _each_stage(name: str, values: Sequence[int], stages: tuple[int, ...]) -> tu
     if not isinstance(values, Sequence) or len(values) != len(stages):
         raise ValueError(f"`{name}` (={values!r}) must have one value for each of the {len(stages)} stages")
     return tuple(_check.integer(name, value, 1) for value in values)
-
-
-def _one_of(name: str, value: object, allowed: tuple[Any, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` (={value!r}) must be one of {', '.join(map(repr, allowed))}")
 
 
 def _shortcut_pool(side: int, build: Builder, count_include_pad: bool) -> AveragePool:

@@ -71,7 +71,8 @@ class Compiled:
         plan, mult_adds = self._layout(x.shape[1:])
         work = len(x) * sum(mult_adds.values())
         call = _Call(plan, self._program.params, x, members(work), self._workspaces)
-        team(inference.infer, work, *call.arguments())
+        with np.errstate(all="ignore"):  # as compiled code does
+            team(inference.infer, work, *call.arguments())
         return call.logits()
 
     def profile(self, x: Array, *, repeats: int = 20) -> tuple[FusedStep, ...]:

@@ -14,8 +14,9 @@ from npnets.plan._lower import Operation, Program
 LINE = 16  # values: a cache line of float32, two of float64
 
 # Blocks of pixels: as many as give a scratch of so many values, but at least and at most so many pixels; rather seven
-# times seven than fewer where one thread does all; and of the image, whose rows are copied, about so many.
-SCRATCH, LEAST, MOST, ALONE, STEM = 8192, 24, 96, 48, 224
+# times seven than fewer where one thread does all; and of the image, whose rows are copied, about so many. Their number
+# is a multiple of this, so that 2, 4 or 8 threads have the same to do.
+SCRATCH, LEAST, MOST, ALONE, STEM, EVEN = 8192, 24, 96, 48, 224, 8
 # Where an image has fewer pixels than this, threads share the columns of a product as well.
 FEW, PARTS = 64, 4
 
@@ -172,7 +173,7 @@ class _Layout:
                     life[value] = min(life.get(value, (phase, 0))[0], phase), phase
         taken: list[tuple[int, int, tuple[int, int]]] = []
         at: dict[int, int] = {}
-        for value, (first, last) in sorted(life.items(), key=lambda item: (item[1][0], -self.places[item[0]].size)):
+        for value, (first, last) in sorted(life.items(), key=lambda item: -self.places[item[0]].size):
             size, start = _lines(self.places[value].size) + 2 * LINE, 0
             for begin, end, (other_first, other_last) in sorted(taken):
                 if other_first <= last and first <= other_last and begin < start + size and start < end:
@@ -220,9 +221,8 @@ class _Layout:
         else:
             deepest = max(prod(op.size) * op.order.shape[1] for op in ops)
             wanted = max(LEAST, min(MOST, SCRATCH // deepest))
-            blocks, alone = max(1, round(pixels / wanted)), max(1, round(pixels / max(wanted, ALONE)))
-            if blocks > 8:
-                blocks = -(-blocks // 8) * 8
+            blocks = max(1, min(-(-pixels // (wanted * EVEN)) * EVEN, pixels // LEAST))
+            alone = max(1, round(pixels / max(wanted, ALONE)))
         return [pixels, blocks, min(calls, PARTS) if pixels < FEW else 1, alone]
 
     # -- steps ---------------------------------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ class _Layout:
         self.net, self.batch, self.dtype = net, batch, net.dtype
         self.flat = net.flat()
         self.maps: list[Array] = []
-        self.bounds: list[tuple[float, ...]] = []
+        self.norms: dict[int, BatchNorm] = {}  # by the rows of their maps
+        self.activations: dict[int, Activation] = {}
         self.forward: list[Array] = []
         self.backward: list[list[Array]] = []
         self.tables: list[Array] = []
@@ -127,7 +128,6 @@ class _Layout:
         for name, value in fields.items():
             row[getattr(k, name)] = value
         self.maps.append(row)
-        self.bounds.append((-math.inf, math.inf, 0.0, 0.0, float(np.finfo(self.dtype).smallest_subnormal)))
         return made
 
     def normed(self, shape: tuple[int, int], channels: int, slot: int, norm: BatchNorm, rows: int) -> _Map:
@@ -137,14 +137,12 @@ class _Layout:
         row[k.GAMMA] = self.flat.at(norm, "weight")
         row[k.MEAN], row[k.VARIANCE] = self.flat.at(norm, "running_mean"), self.flat.at(norm, "running_var")
         row[k.SUMS] = self.take("sums", max(rows, self.batch) * 3 * made.stride)
-        low, high, _, _, tiny = self.bounds[made.row]
-        self.bounds[made.row] = (low, high, norm.eps, norm.momentum, tiny)
+        self.norms[made.row] = norm
         return made
 
     def activated(self, made: _Map, activation: Activation) -> _Map:
         """Let a map be seen through an activation."""
-        _, _, *rest = self.bounds[made.row]
-        self.bounds[made.row] = (0.0, 6.0 if activation.kind == "relu6" else math.inf, *rest)
+        self.activations[made.row] = activation
         return made
 
     # -- phases --------------------------------------------------------------------------------------------------------
@@ -225,7 +223,9 @@ class Program:
         slots = [o.take("arena", size) for size in o.gradients]
         for row, slot, offset in o.gradient_of:
             self.maps[row, k.GRADIENT] = slots[slot] + offset
-        self.bounds = np.array(o.bounds)
+        tiny = float(np.finfo(net.dtype).smallest_subnormal)
+        self.bounds = np.array([(-math.inf, math.inf, 0.0, 0.0, tiny)] * len(o.maps))
+        self.norms, self.activations = o.norms, o.activations
         self.tables = np.concatenate(o.tables)
         self.arena = _aligned(o.sizes["arena"] + 256, net.dtype)
         self.packed = _aligned(o.sizes["packed"] + 256, net.dtype)
@@ -238,13 +238,21 @@ class Program:
         self.scratch = o.scratch + 256
         self.scratches = np.zeros((0, 0), net.dtype)
         self.flat = o.flat
-        self.norms = [layer for _, layer in net.layers() if isinstance(layer, BatchNorm)]
         self.bias_gradient = net.children["classifier"].grads
         self.batch = batch
 
+    def fits(self) -> bool:
+        """Return whether the program still has what the layers do: somebody may have set their attributes."""
+        return all(norm.training for norm in self.norms.values()) and not any(
+            activation.kind == "leaky_relu" for activation in self.activations.values()
+        )
+
     def forward(self, x: Array) -> Array:
         """Return the logits; keep what `backward` needs until then."""
-        self.flat.refresh()
+        for row, activation in self.activations.items():
+            self.bounds[row, :2] = 0.0, 6.0 if activation.kind == "relu6" else math.inf
+        for row, norm in self.norms.items():
+            self.bounds[row, 2:4] = norm.eps, norm.momentum
         self._run(x, 0, self.middle, None)
         self.x = x
         return self._rows(k.AT).copy()
@@ -267,7 +275,7 @@ class Program:
         if len(self.scratches) < threads:
             values = -(-self.scratch // 64) * 64
             self.scratches = _aligned(threads * values, self.arena.dtype).reshape(threads, values)
-        rule = optimizer.rule() if optimizer is not None else (self.flat.params[:0], NO_RUNS, NO_RULE)
+        rule = optimizer.rule(self.flat) if optimizer is not None else (self.flat.params[:0], NO_RUNS, NO_RULE)
         team(k.run, self.work, counters(len(self.phases) + 1), self.phases, first, last, self.maps, self.bounds,
              self.tables, x.reshape(-1), self.flat.params, self.flat.grads, self.flat.buffers, self.packed, self.arena,
              self.numbers, self.sums, self.scratches, *rule)  # fmt: skip
@@ -549,11 +557,13 @@ def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
     """Return the program for batches of this shape, made once, or None where the network's layers take the step.
 
     That is so for what the program does not know; outside of training mode; for a batch in which a channel has one
-    value, which batch norm refuses; and for an empty one.
+    value, which batch norm refuses; and for an empty one. Ask before each step: this sees what has changed since.
     """
     made = _programs.setdefault(net, {})
+    if shape in made and made[shape].flat is not net.flat():
+        made.clear()  # somebody has exchanged a layer
     if shape not in made:
-        if shape[0] < 1 or not _known(net):
+        if min(shape) < 1 or not _known(net):
             return None
         program = Program(net, shape)
         if program.fewest < 2:
@@ -561,5 +571,4 @@ def program_for(net: Network, shape: tuple[int, ...]) -> Program | None:
         while len(made) >= KEPT_PROGRAMS:
             made.pop(next(iter(made)))
         made[shape] = program
-    program = made[shape]
-    return program if all(norm.training for norm in program.norms) else None
+    return made[shape] if made[shape].fits() else None

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from math import cos, pi
 from types import MappingProxyType
 
+from npnets import _check
+
 WARM_UP = 0.3  # of one-cycle
 START = 1 / 25
 
@@ -62,8 +64,7 @@ def rate(schedule: str, lr: float, step: int, steps: int) -> float:
     >>> [round(rate("linear", 0.5, step, 4), 3) for step in range(4)]
     [0.5, 0.375, 0.25, 0.125]
     """
-    if schedule not in SCHEDULES:
-        raise ValueError(f"`schedule` (={schedule!r}) must be one of {', '.join(map(repr, SCHEDULES))}")
+    _check.one_of("schedule", schedule, SCHEDULES)
     if not 0 <= step < steps:
         raise ValueError(f"`step` (={step}) must be from 0 to {steps - 1}, the last one")
     return lr * SCHEDULES[schedule](step / steps)

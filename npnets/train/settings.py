@@ -75,8 +75,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, allowed in (("model", MODELS), ("body", BODIES), ("schedule", tuple(SCHEDULES))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"`{name}` (={getattr(self, name)!r}) must be one of {', '.join(map(repr, allowed))}")
+            _check.one_of(name, getattr(self, name), allowed)
         if not isinstance(self.skip_decay, tuple):
             raise TypeError(f"`skip_decay` (={self.skip_decay!r}) must be a tuple")
         if not all(skip in SKIPS for skip in self.skip_decay):

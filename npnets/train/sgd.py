@@ -9,6 +9,7 @@ For each parameter w with the gradient g of the loss, weight decay lambda, momen
 The rate stands outside of v, so that a schedule changes the next step at once (Sutskever et al., 2013, have it inside).
 """
 
+import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -17,6 +18,7 @@ from npnets import _check
 from npnets._check import Array
 from npnets.kernels.sgd import update
 from npnets.models import Network
+from npnets.models.network import Flat
 
 SKIPS = ("depthwise", "1d")
 
@@ -73,14 +75,12 @@ class SGD:
         # A depthwise weight is the only one with three axes, and what has one is a bias or batch norm's.
         axes = {3: "depthwise", 1: "1d"}
         flat, parameters = net.flat(), net.parameters()
+        self._shapes = flat.shapes
         self._flat_velocity = np.zeros_like(flat.params if momentum else flat.params[:0])
-        self._velocity: dict[str, Array] = {}
         runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
         at = 0
-        for name, value in parameters.items():
+        for value in parameters.values():
             stop, decays = at + value.size, axes.get(value.ndim) not in skips
-            if momentum:
-                self._velocity[name] = self._flat_velocity[at:stop].reshape(value.shape)
             if runs and runs[-1][2] == decays:
                 at = runs.pop()[0]
             runs.append((at, stop, decays))
@@ -94,21 +94,34 @@ class SGD:
         ------
         RuntimeError
             There has been no backward pass.
+        ValueError
+            The network has other parameters than when the optimizer was made.
         """
         flat = self.net.flat()
+        velocity, runs, _ = self.rule(flat)
         flat.take_gradients()
-        for start, stop, decays in self._runs:
+        for start, stop, decays in runs:
             part = slice(start, stop)
-            update(flat.params[part], flat.grads[part], self._flat_velocity[part], self.lr, self.momentum,
+            update(flat.params[part], flat.grads[part], velocity[part], self.lr, self.momentum,
                    self.weight_decay if decays else 0.0, self.nesterov)  # fmt: skip
 
-    def rule(self) -> tuple[Array, Array, Array]:
-        """Return what `kernels.training.run` takes of an optimiser: velocities; runs; eta, mu, lambda, Nesterov."""
+    def rule(self, flat: Flat) -> tuple[Array, Array, Array]:
+        """Return what `kernels.training.run` takes of an optimiser: velocities; runs; eta, mu, lambda, Nesterov.
+
+        Raises
+        ------
+        ValueError
+            The network has other parameters than when the optimizer was made.
+        """
+        if flat.shapes != self._shapes:
+            raise ValueError("the network has other parameters than when its optimizer was made: make another SGD(net)")
+        if self.momentum and not len(self._flat_velocity):  # it has been set since
+            self._flat_velocity = np.zeros_like(flat.params)
         return self._flat_velocity, self._runs, np.array([self.lr, self.momentum, self.weight_decay, self.nesterov])
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of the velocities v by the names of their parameters; nothing without momentum."""
-        return {name: value.copy() for name, value in self._velocity.items()}
+        return {name: value.copy() for name, value in self._velocity().items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy velocities from `state_dict` into the optimiser: all of them, or, where one does not fit, none.
@@ -120,9 +133,16 @@ class SGD:
         """
         for name, value in state.items():
             _check.array(name, value, "...")
-        if state.keys() != self._velocity.keys() or any(
-            state[name].shape != value.shape for name, value in self._velocity.items()
-        ):
+        own = self._velocity()
+        if state.keys() != own.keys() or any(state[name].shape != value.shape for name, value in own.items()):
             raise ValueError("the optimizer's state has not the names and shapes of this network's parameters")
-        for name, value in self._velocity.items():
+        for name, value in own.items():
             value[...] = state[name]
+
+    def _velocity(self) -> dict[str, Array]:
+        """Return the velocities as views: made anew, so that a copy of the optimizer has its own."""
+        found, at = {}, 0
+        for name, shape in self._shapes.items() if len(self._flat_velocity) else ():
+            found[name] = self._flat_velocity[at : at + math.prod(shape)].reshape(shape)
+            at += found[name].size
+        return found

@@ -63,9 +63,9 @@ ROWS = ((16, 2), (24, 1))
 UNITS = {"num_classes": 5, "stage_units": (2, 2), "stage_strides": (2, 2)}
 
 
-def grouped(groups, **others):
+def grouped(groups, sides=(31, 18), **others):
     channels = {"stem_channels": 3 * groups, "stage_channels": (12 * groups, 20 * groups)}
-    return Case("ShuffleNetV1", UNITS | channels | {"groups": groups} | others, (31, 18), 3)
+    return Case("ShuffleNetV1", UNITS | channels | {"groups": groups} | others, sides, 3)
 
 
 SHAPES = {
@@ -90,7 +90,7 @@ SHAPES = {
     "groups of 7 channels": grouped(3, stage_channels=(84, 132)),
     "no pool, first stage with stride 1": grouped(2, stem_pool=False, stage_strides=(1, 2)),
     "no pool, branch first": grouped(2, stem_pool=False, concat="branch first", stem_stride=1),
-    "no pool, relu6": grouped(4, stem_pool=False, shortcut_pool=2, activation="relu6"),
+    "no pool, relu6": grouped(4, (32, 24), stem_pool=False, shortcut_pool=2, activation="relu6"),
     "pool, first stage with stride 1": grouped(3, stage_strides=(1, 1)),
     "units of one stage": grouped(4, stage_channels=(48,), stage_units=(1,), stage_strides=(2,)),
 }  # fmt: skip
@@ -122,7 +122,7 @@ def test_float32(name):
 KINDS = {getattr(k, name) for name in (
     "PACK", "STEM", "PRODUCT", "DEPTHWISE", "FINISH", "MAX_POOL", "JOIN", "MEAN_POOL", "MEAN_POOL_BACK", "JOIN_BACK",
     "SHORTCUT_BACK", "PRODUCT_BACK", "DEPTHWISE_BACK", "STEM_BACK", "FINISH_BACK", "REDUCE", "MAX_POOL_BACK", "KEEP",
-    "KEEP_BACK",
+    "KEEP_BACK", "MOVE",
 )}  # fmt: skip
 
 TINY = {
@@ -219,7 +219,7 @@ UNKNOWN = {
     "leaky ReLU": Case("MobileNetV1", {"rows": ROWS, "activation": "leaky_relu"}, (15, 14), 3),
     "shuffle after": grouped(2, shuffle="after"),
     "padding 3": Case("MobileNetV1", {"rows": ROWS, "padding": 3}, (15, 14), 3),
-    "padding 3 before": Case("MobileNetV1", {"rows": ROWS, "padding": ((3, 0), (0, 0))}, (15, 14), 3),
+    "padding 3 before": Case("MobileNetV1", {"rows": ROWS, "padding": ((3, 0), (1, 1))}, (15, 14), 3),
 }
 
 

@@ -60,9 +60,9 @@ PHASE_FIELDS = 30
 
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
 
-(AT, CHANNELS, STRIDE, HEIGHT, COLUMNS_, COEFFICIENTS, NORMED, SUMS, SUM_ROWS, SUM_GAP, GAMMA, MEAN, VARIANCE, GRADIENT,
- GRADIENT_STRIDE, STREAMS) = range(16)  # fmt: skip
-MAP_FIELDS = 16
+(AT, CHANNELS, STRIDE, HEIGHT, COLUMNS_, COEFFICIENTS, NORMED, GAMMA, MEAN, VARIANCE, GRADIENT, GRADIENT_STRIDE,
+ STREAMS) = range(13)  # fmt: skip
+MAP_FIELDS = 13
 
 # Seven numbers for each channel, each S long: z = scale raw + shift; draw = a dz + b raw + c.
 SCALE, SHIFT, CENTRE, INVERSE, BY_GRADIENT, BY_RAW, CONSTANT = range(7)
@@ -234,7 +234,7 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
     rows, out_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
     taps = tables[f[TAPS] : f[TAPS] + K]
     size, line = _panel_values(K, N, lanes(arena)), 64 // arena.itemsize
-    s = target[SUMS] + task * target[SUM_GAP]
+    s = 3 * task * T
     if target[NORMED]:
         sums[s : s + 3 * T] = 0.0
     for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
@@ -277,7 +277,7 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
     rows, d_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
     taps, weight_rows = tables[f[TAPS] : f[TAPS] + max(K, N)], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K]
     pixel_taps = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P]
-    s = source[SUMS] + task * source[SUM_GAP]
+    s = 3 * task * S
     if source[NORMED]:
         sums[s : s + 2 * S] = 0.0
     part = f[PARTIAL] + task * K * N * G
@@ -405,7 +405,7 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
     spare = ring + 3 * line
     made = spare + line
     scratch[nothing:spare] = 0.0
-    s = target[SUMS] + row * target[SUM_GAP] + m0
+    s = 3 * row * S + m0
     for kind in range(3):
         sums[s + kind * S : s + kind * S + Q] = 0.0
     for b in range(row * f[BLOCKS], min((row + 1) * f[BLOCKS], f[COUNTED])):
@@ -447,7 +447,7 @@ def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: A
     seen, spread = nothing + line, nothing + (1 + depth) * line
     spare = spread + 4 * line
     scratch[nothing : spare + 2 * line] = 0.0
-    s = source[SUMS] + row * source[SUM_GAP] + m0
+    s = 3 * row * S + m0
     sums[s : s + Q] = 0.0
     sums[s + S : s + S + Q] = 0.0
     part = f[PARTIAL] + row * 9 * S + m0
@@ -562,7 +562,7 @@ def _mask_image(f: Array, b: int, source: Array, bounds: Array, arena: Array, nu
                 scratch: Array) -> None:  # fmt: skip
     """dz[source] is the gradient by the activation: mask it, row by row of the image, and sum."""
     S, W = source[STRIDE], source[COLUMNS_]
-    s = source[SUMS] + b * source[SUM_GAP]
+    s = 3 * b * S
     sums[s : s + 2 * S] = 0.0
     for r in range(source[HEIGHT]):
         row = (b * source[HEIGHT] + r) * W * S
@@ -655,7 +655,7 @@ def _join_back(f: Array, b: int, source: Array, target: Array, bounds: Array, ar
     least, most = splat(arena, bounds[0]), splat(arena, bounds[1])
     u, back = target[AT] + b * pixels * T, target[GRADIENT] + b * pixels * T
     raw, branch = source[AT] + b * pixels * S, source[GRADIENT] + b * pixels * T
-    s = source[SUMS] + b * source[SUM_GAP]
+    s = 3 * b * S
     sums[s : s + 2 * S] = 0.0
     for first in range(0, pixels, 32):
         last = min(first + 32, pixels)
@@ -731,7 +731,7 @@ def _finish(f: Array, task: int, target: Array, bounds: Array, params: Array, bu
     totals = np.zeros((3, 64))
     for row in range(f[COUNTED]):
         for kind in range(3):
-            s = target[SUMS] + row * target[SUM_GAP] + kind * S + first
+            s = (3 * row + kind) * S + first
             part, into = sums[s : s + channels], totals[kind]
             for m in range(channels):
                 into[m] += part[m]
@@ -761,7 +761,7 @@ def _finish_back(f: Array, task: int, target: Array, params: Array, grads: Array
     totals = np.zeros((2, 64))
     for row in range(f[COUNTED]):
         for kind in range(2):
-            s = target[SUMS] + row * target[SUM_GAP] + kind * S + first
+            s = (3 * row + kind) * S + first
             part, into = sums[s : s + channels], totals[kind]
             for m in range(channels):
                 into[m] += part[m]

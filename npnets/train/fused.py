@@ -123,20 +123,18 @@ class _Layout:
             row[k.COEFFICIENTS] = self.take("numbers", k.COEFFICIENT_ROWS * stride)
             self.gradients[slot] = max(self.gradients[slot], values)
             self.gradient_of.append((made.row, slot, 0))
-        row[k.SUM_GAP] = 3 * stride
         row[k.STREAMS] = values * self.dtype.itemsize > CACHED_BYTES
         for name, value in fields.items():
             row[getattr(k, name)] = value
         self.maps.append(row)
         return made
 
-    def normed(self, shape: tuple[int, int], channels: int, slot: int, norm: BatchNorm, rows: int) -> _Map:
-        """Add the raw output of a convolution, which a batch norm follows; sums come from at most `rows` tasks."""
+    def normed(self, shape: tuple[int, int], channels: int, slot: int, norm: BatchNorm) -> _Map:
+        """Add the raw output of a convolution, which a batch norm follows."""
         made = self.map(shape, channels, slot, NORMED=1)
         row = self.maps[made.row]
         row[k.GAMMA] = self.flat.at(norm, "weight")
         row[k.MEAN], row[k.VARIANCE] = self.flat.at(norm, "running_mean"), self.flat.at(norm, "running_var")
-        row[k.SUMS] = self.take("sums", max(rows, self.batch) * 3 * made.stride)
         self.norms[made.row] = norm
         return made
 
@@ -155,14 +153,19 @@ class _Layout:
             row[getattr(k, name)] = value
         return row
 
-    def finishes(self, target: _Map, forward_rows: int, backward_rows: int) -> tuple[Array, Array]:
-        """Return the phases after the statistics of a map, and after the sums for its norm's gradient."""
+    def summed(self, made: _Map, rows: int) -> int:
+        """Make room for three sums of each channel from so many tasks: all maps' sums have one place, in turn."""
+        self.sizes["sums"] = max(self.sizes["sums"], rows * 3 * made.stride)
+        return rows
+
+    def finishes(self, target: _Map, rows: int) -> tuple[Array, Array]:
+        """Return the phases after a map's statistics, of so many tasks, and after the sums for its norm's gradient.
+
+        From how many tasks these come is for whoever reads the map to say (`_counted`).
+        """
         tasks, n = -(-target.channels // 64), self.batch * target.height * target.width
-        forward, backward = (
-            self.phase(kind, tasks, target, target, COUNTED=rows, WIDTH=n)
-            for kind, rows in ((k.FINISH, forward_rows), (k.FINISH_BACK, backward_rows))
-        )
-        return forward, backward
+        forward = self.phase(k.FINISH, tasks, target, target, COUNTED=self.summed(target, rows), WIDTH=n)
+        return forward, self.phase(k.FINISH_BACK, tasks, target, target, WIDTH=n)
 
     def reduce(self, weight: int, chunks: int, rows: int, columns: int, gap: int, like: _Map) -> Array:
         """Return the phase that sums a weight's gradient."""
@@ -322,13 +325,13 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     stride = whole_vectors(N, o.dtype)
     ahead = _split(pixels, depth + stride, FORWARD_VALUES, FORWARD_TASKS)
     back = _split(pixels, depth + 2 * stride, BACKWARD_VALUES, _chunks(weight.size))
-    out = o.activated(o.normed(place.out, N, o.turn, norm, ahead.tasks), activation)
+    out = o.activated(o.normed(place.out, N, o.turn, norm), activation)
     fields = {
         "DEPTH": depth, "WIDTH": N, "GROUPS": 1, "COUNTED": pixels, "TAPS": o.steps(max(depth, N), 1),
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(depth, N, 1, o.dtype)),
         "STRIDE_V": place.stride[0], "STRIDE_H": place.stride[1], "TOP": place.before[0], "LEFT": place.before[1],
     }  # fmt: skip
-    finish, finish_back = o.finishes(out, ahead.tasks, 0)
+    finish, finish_back = o.finishes(out, ahead.tasks)
     o.forward += [
         o.phase(k.PACK, 1, images, out, ALONGSIDE=1, **fields),
         o.phase(k.STEM, ahead.tasks, images, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
@@ -356,12 +359,12 @@ def _counted(o: _Layout, source: _Map, rows: int) -> None:
     """Say how many tasks sum up for the gradient of the norm of `source`: its own phase has left that open."""
     finish = o.backward[-1][0]
     if finish[k.KIND] == k.FINISH_BACK and finish[k.TARGET] == source.row:
-        finish[k.COUNTED] = rows
+        finish[k.COUNTED] = o.summed(source, rows)
 
 
 def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffle: int | None = None) -> _Map:
     place = _check.window((source.height, source.width), (3, 3), **conv.window)
-    out = o.normed(place.out, source.channels, slot, norm, o.batch)
+    out = o.normed(place.out, source.channels, slot, norm)
     (sv, sh), (top, left), S = place.stride, place.before, source.stride
     fields = {
         "DEPTH": source.channels, "COUNTED": o.batch, "WEIGHT": o.flat.at(conv, "weight"),
@@ -374,7 +377,7 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
     images = -(-o.batch // DEPTHWISE_TASKS)  # of a task
     rows = -(-o.batch // images)
     tasks = rows * -(-S // channels)
-    finish, finish_back = o.finishes(out, rows, 0)
+    finish, finish_back = o.finishes(out, rows)
     _counted(o, source, rows)
     o.forward += [
         o.phase(k.PACK, 1, source, out, BLOCK=S, ALONGSIDE=1, **fields),
@@ -407,7 +410,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     pixels = o.batch * source.height * source.width
     ahead = _split(pixels, S + T, FORWARD_VALUES, FORWARD_TASKS)
     back = _split(pixels, S + 2 * T, BACKWARD_VALUES, _chunks(weight.size))
-    out = o.normed((source.height, source.width), weight.shape[1], slot, norm, max(ahead.tasks, FORWARD_TASKS))
+    out = o.normed((source.height, source.width), weight.shape[1], slot, norm)
     lanes = vector(o.dtype)
     step = S + lanes if o.maps[source.row][k.NORMED] else S
     fields = {
@@ -415,7 +418,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(K, N, groups, o.dtype)),
         "TURNED": o.take("packed", packed_size(N, K, groups, o.dtype)), "ADDED": int(adds),
     }  # fmt: skip
-    finish, finish_back = o.finishes(out, ahead.tasks, 0)
+    finish, finish_back = o.finishes(out, ahead.tasks)
     _counted(o, source, back.tasks)
     o.forward += [
         o.phase(k.PACK, 2 * groups, source, out, ALONGSIDE=1, **fields),

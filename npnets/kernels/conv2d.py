@@ -1,191 +1,274 @@
-"""draft"""
+"""Standard and group convolution as products of matrices: windows gathered block by block, then `product.multiply`.
+
+::
+
+    out[p, n] = sum over k of cols[p, k] w[k, n]           a pixel p of the output, a term k = (i, j, m)
+    dx[p, m]  = sum over k of cols[p, k] w'[k, m]          a pixel p of the input,  a term k = (i, j, n)
+    dw[k, n]  = sum over p of cols[p, k] dout[p, n]
+
+where cols[p, k] is what entry (i, j) of the kernel meets from p, in channel m of x (n of dout), and 0 outside. Which
+that is, is in the tables of `windows`: those of the input make the gradient by x the same kernel as the forward pass,
+with the weights transposed as they are packed. With a stride of 2 a dx has four kinds of pixels, each a product of its
+own with only the entries that meet something: no zero is multiplied.
+
+::
+
+    task: 512 pixels, a panel of 64 columns of a group
+        for k0 .. k1:  288 terms                                w[k0 .. k1, panel] packed: 74 KB in the L2 cache
+                                                              +---------+
+            for block of pixels:                              |         |
+                gather cols[block, k0 .. k1]                  |         |
+                out[block, panel] += product                  +---------+
+                                  +---------------------+     +---------+
+                   170 pixels of  |  cols: 192 KB in L2 |     |   out   |
+                   3 x 3 x 64     +---------------------+     +---------+
+
+A matrix of all windows would go through memory, nine times as large as x: a block of it does not leave the cache.
+Gathering moves a value once for 64 multiply-adds. Where each pixel meets only itself (a pointwise convolution) x is
+multiplied as it stands.
+
+::
+
+    task: 240 terms of dw, a panel of 64 columns of a group, a part of the pixels
+        for 128 pixels:                                         dout[pixels, panel] packed: 32 KB
+            gather cols[pixels, terms]                          cols: 120 KB, read by columns
+            dw[terms, panel] += product                         the sums: 60 KB
+
+Where the tasks would be few the pixels are cut into parts, whose sums are added in order at the end. All of this
+depends on the shapes alone, so that the bits are the same on any number of threads.
+"""
 
 import numpy as np
 
 from npnets._check import Array, Ints
 from npnets._jit import jit
 from npnets._parallel import run
-from npnets.kernels.product import INFINITY, multiply, pack_rows
+from npnets.kernels.product import INFINITY, buffer, multiply, pack_rows, panel_vectors
 from npnets.kernels.simd import COLUMNS, lanes, load, load_part, splat, store
-from npnets.kernels.windows import *
-from npnets.kernels.windows import from_input, from_output
+from npnets.kernels.windows import (
+    ADVANCE,
+    COUNT,
+    FIRST,
+    KERNEL,
+    OUT,
+    OUT_SIDE,
+    OUT_STEP,
+    SIDE,
+    STEP,
+    TAP,
+    TAP_STEP,
+    TAPS,
+    from_input,
+    from_output,
+    meets_itself,
+)
 
-PIXELS = 512
-DEPTH = 512
-GATHERED = 48 * 1024
-TERMS = 256
-SUMMED = 128
-WANTED = 16
-
-@jit
-def _gather(x: Array, x_shape: tuple[int, int, int], c0: int, M: int, rows: Array, columns: Array, first: int, last: int,
-            k0: int, k1: int, cols: Array, depth: int) -> None:
-    H, W, C = x_shape
-    T, r_advance, r_first, r_taps, r_step = rows[COUNT], rows[ADVANCE], rows[FIRST], rows[TAPS], rows[STEP]
-    U, c_advance, c_first, c_taps, c_step = columns[COUNT], columns[ADVANCE], columns[FIRST], columns[TAPS], columns[STEP]
-    L = lanes(x)
-    zero = splat(x, x.dtype.type(0))
-    b, t, u = first // (T * U), first // U % T, first % U
-    for p in range(last - first):
-        for i in range(r_taps):
-            r = r_first + t * r_advance + i * r_step
-            for j in range(c_taps):
-                c = c_first + u * c_advance + j * c_step
-                tap = (i * c_taps + j) * M
-                start, stop = max(k0, tap), min(k1, tap + M)
-                to = p * depth - k0
-                if 0 <= r < H and 0 <= c < W:
-                    at = ((b * H + r) * W + c) * C + c0 - tap
-                    for k in range(start, stop, L):
-                        value = load(x, at + k) if k + L <= stop else load_part(x, at + k, stop - k)
-                        store(cols, to + k, value)
-                else:
-                    for k in range(start, stop, L):
-                        store(cols, to + k, zero)
-        u += 1
-        if u == U:
-            t, u = t + 1, 0
-            if t == T:
-                b, t = b + 1, 0
+# A task's pixels; how many terms are summed at a time; and how many values are gathered at most, but for 24 pixels.
+PIXELS, DEPTH, GATHERED = 512, 512, 48 * 1024
+# The same of a weight gradient: its terms are what a task computes, and the pixels are summed.
+TERMS, SUMMED = 256, 128
+# A weight gradient is cut into so many tasks at least, if each then has four times `SUMMED` pixels.
+TASKS = 16
+WIDTH = 128
 
 
 @jit
-def _places(out_shape: tuple[int, int, int], rows: Array, columns: Array, first: int, last: int, out_rows: Array) -> None:
-    OH, OW, N = out_shape
-    T, r_out, r_out_step = rows[COUNT], rows[OUT], rows[OUT_STEP]
-    U, c_out, c_out_step = columns[COUNT], columns[OUT], columns[OUT_STEP]
+def _place(p: int, rows: Array, columns: Array) -> tuple[int, int, int]:
+    """Return pixel p's image and its places on the axes."""
+    row = p // columns[COUNT]
+    image = row // rows[COUNT]
+    return image, row - image * rows[COUNT], p - row * columns[COUNT]
+
+
+@jit
+def _gather(x: Array, c0: int, C: int, M: int, rows: Array, columns: Array, first: int, last: int, k0: int, k1: int,
+            cols: Array, pitch: int) -> None:  # fmt: skip
+    """Fill cols (pixels first..last, pitch) with the terms k0..k1 of their windows, for the M of C channels from c0 on.
+
+    Whole vectors are written: what is too much is overwritten by the next entry, or the next pixel.
+    """
     for p in range(first, last):
-        b, t, u = p // (T * U), p // U % T, p % U
-        out_rows[p - first] = ((b * OH + r_out + t * r_out_step) * OW + c_out + u * c_out_step) * N
+        b, t, u = _place(p, rows, columns)
+        top, left = rows[FIRST] + t * rows[ADVANCE], columns[FIRST] + u * columns[ADVANCE]
+        to = (p - first) * pitch
+        i, j, k = k0 // M // columns[TAPS], k0 // M % columns[TAPS], k0
+        while k < k1:
+            r, c = top + i * rows[STEP], left + j * columns[STEP]
+            m = k % M if k == k0 else 0
+            count = min(M - m, k1 - k)
+            if 0 <= r < rows[SIDE] and 0 <= c < columns[SIDE]:
+                _copy(x, ((b * rows[SIDE] + r) * columns[SIDE] + c) * C + c0 + m, count, cols, to + k - k0)
+            else:
+                _clear(cols, to + k - k0, count)
+            k += count
+            j += 1
+            if j == columns[TAPS]:
+                i, j = i + 1, 0
 
 
 @jit
-def _pack(w: Array, w_steps, KW, g: int, n0: int, N: int, width: int, M: int, rows: Array, columns: Array, k0: int, k1: int, start: Array, b: Array) -> None:
-    tap_step, k_step, n_step, g_step = w_steps
-    r_taps, r_tap, r_tap_step = rows[TAPS], rows[TAP], rows[TAP_STEP]
-    c_taps, c_tap, c_tap_step = columns[TAPS], columns[TAP], columns[TAP_STEP]
-    for n in range(width):
-        b[n] = start[n] if n < len(start) else 0.0
-    for i in range(r_taps):
-        for j in range(c_taps):
-            tap = (i * c_taps + j) * M
-            first, last = max(k0, tap), min(k1, tap + M)
-            if first < last:
-                at = ((r_tap + i * r_tap_step) * KW + c_tap + j * c_tap_step) * tap_step + (first - tap) * k_step + g * g_step + n0 * n_step
-                pack_rows(w, at, k_step, n_step, last - first, N, width, b, (1 + first - k0) * width)
+def _copy(x: Array, at: int, count: int, out: Array, to: int) -> None:
+    for k in range(0, count, lanes(x)):
+        left = count - k
+        store(out, to + k, load(x, at + k) if left >= lanes(x) else load_part(x, at + k, left))
 
 
 @jit
-def _product(start: int, stop: int, chunks: int, panels: int, B: int, x: Array, x_shape, w: Array, w_steps, KW: int, bias: Array,
-             out: Array, out_shape, M: int, N: int, rows: Array, columns: Array, direct: bool) -> None:
-    L = lanes(out)
-    C, groups = x_shape[2], x_shape[2] // M
-    pixels, K = B * rows[COUNT] * columns[COUNT], rows[TAPS] * columns[TAPS] * M
-    vectors, depth = (N + L - 1) // L, min(K, DEPTH)
-    most = max(1, (pixels + chunks - 1) // chunks)
-    block = most if direct else min(most, max(24, min(480, GATHERED // depth)))
-    a = x if direct else np.empty(block * depth + L, x.dtype)
-    b = np.empty((depth + 1) * COLUMNS * L, x.dtype)
-    a_rows, out_rows, taps = np.empty(block, np.int64), np.empty(block, np.int64), np.empty(depth, np.int64)
-    for p in range(block):
-        a_rows[p] = p * (C if direct else depth)
-        out_rows[p] = p * out_shape[2]
-    for k in range(depth):
-        taps[k] = k
-    for item in range(start, stop):
-        chunk, g, panel = item // (groups * panels), item // panels % groups, item % panels
-        n0, n1 = vectors * panel // panels * L, min(N, vectors * (panel + 1) // panels * L)
-        width = (n1 - n0 + L - 1) // L * L
-        first, last = pixels * chunk // chunks, pixels * (chunk + 1) // chunks
-        for k0 in range(0, K, DEPTH):
-            k1 = min(k0 + DEPTH, K)
-            _pack(w, w_steps, KW, g, n0, n1 - n0, width, M, rows, columns, k0, k1, bias[g * N + n0: g * N + n1] if k0 == 0 else bias[:0], b)
+def _clear(out: Array, to: int, count: int) -> None:
+    for k in range(0, count, lanes(out)):
+        store(out, to + k, splat(out, 0.0))
+
+
+@jit
+def _list_places(N: int, rows: Array, columns: Array, first: int, last: int, out_rows: Array) -> None:
+    """List where in the output, which has N channels, the pixels first..last stand."""
+    for p in range(first, last):
+        b, t, u = _place(p, rows, columns)
+        row = b * rows[OUT_SIDE] + rows[OUT] + t * rows[OUT_STEP]
+        out_rows[p - first] = (row * columns[OUT_SIDE] + columns[OUT] + u * columns[OUT_STEP]) * N
+
+
+@jit
+def _pack(w: Array, w0: int, steps: tuple[int, int, int], M: int, N: int, rows: Array, columns: Array, k0: int, k1: int,
+          b: Array) -> None:  # fmt: skip
+    """Lay the terms k0..k1 of N columns out as panels, in the order in which `_gather` has them."""
+    entry_step, m_step, n_step = steps
+    L, n, at = lanes(b), 0, 0
+    while n < N:
+        width = panel_vectors((N - n + L - 1) // L) * L
+        b[at : at + width] = 0.0  # what the sums begin with
+        for entry in range(k0 // M, (k1 + M - 1) // M):
+            row = rows[TAP] + entry // columns[TAPS] * rows[TAP_STEP]
+            column = columns[TAP] + entry % columns[TAPS] * columns[TAP_STEP]
+            k, stop = max(k0, entry * M), min(k1, (entry + 1) * M)
+            first = w0 + (row * columns[KERNEL] + column) * entry_step + (k - entry * M) * m_step + n * n_step
+            pack_rows(w, first, m_step, n_step, stop - k, min(width, N - n), width, b, at + (1 + k - k0) * width)
+        n, at = n + width, at + (k1 - k0 + 1) * width
+
+
+@jit
+def _pack_pixels(dout: Array, first: int, pixels: int, all_N: int, N: int, b: Array) -> None:
+    """Lay N columns of so many pixels out as panels."""
+    L, n, at = lanes(b), 0, 0
+    while n < N:
+        width = panel_vectors((N - n + L - 1) // L) * L
+        b[at : at + width] = 0.0  # what is added to the sums
+        pack_rows(dout, first + n, all_N, 1, pixels, min(width, N - n), width, b, at + width)
+        n, at = n + width, at + (pixels + 1) * width
+
+
+@jit
+def _part(part: int, parts: int, whole: int) -> tuple[int, int]:
+    """Return where one of so many parts of range(whole) begins and ends."""
+    return whole * part // parts, whole * (part + 1) // parts
+
+
+@jit
+def _pitch(a: Array, count: int) -> int:
+    """Return how far apart rows of so many values stand: an odd number of cache lines, to be spread over all its sets."""
+    line = 64 // a.itemsize
+    return ((count + line - 1) // line | 1) * line
+
+
+@jit
+def _columns(part: int, parts: int, N: int, lanes: int) -> tuple[int, int]:
+    """Return where one of so many parts of N columns begins and ends: between whole vectors."""
+    first, last = _part(part, parts, (N + lanes - 1) // lanes)
+    return first * lanes, min(last * lanes, N)
+
+
+@jit
+def _product(start: int, stop: int, chunks: int, widths: int, pixels: int, x: Array, w: Array, group_step: int,
+             steps: tuple[int, int, int], out: Array, groups: int, M: int, N: int, rows: Array,
+             columns: Array) -> None:  # fmt: skip
+    """Compute the tasks start..stop: each some pixels of some columns, with M terms for each entry and N columns a group."""
+    L, K = lanes(x), rows[TAPS] * columns[TAPS] * M
+    direct = meets_itself(rows) and meets_itself(columns)
+    parts = (K + DEPTH - 1) // DEPTH
+    depth, most = (K + parts - 1) // parts, (pixels + chunks - 1) // chunks
+    block = most if direct else min(most, max(24, GATHERED // depth))
+    pitch = groups * M if direct else _pitch(x, depth)
+    cols = x if direct else buffer(x, block * pitch)
+    b = buffer(x, (depth + 1) * (WIDTH + L))
+    cols_rows, out_rows, taps = np.arange(block) * pitch, np.empty(block, np.int64), np.arange(depth)
+    for task in range(start, stop):
+        first, last = _part(task // (groups * widths), chunks, pixels)
+        g = task // widths % groups
+        n0, n1 = _columns(task % widths, widths, N, L)
+        for part in range(parts):
+            k0, k1 = _part(part, parts, K)
+            _pack(w, g * group_step + n0 * steps[2], steps, M, n1 - n0, rows, columns, k0, k1, b)
             for p in range(first, last, block):
                 q = min(p + block, last)
-                a0, at = 0, g * N + n0
-                if direct:
-                    a0, at = p * C + g * M + k0, at + p * out_shape[2]
-                else:
-                    _gather(x, x_shape, g * M, M, rows, columns, p, q, k0, k1, a, depth)
-                    _places(out_shape, rows, columns, p, q, out_rows)
-                multiply(a, a_rows, 0, q - p, a0, taps, 0, k1 - k0, b, 0, n1 - n0, out, out_rows, k0 > 0, out, out_rows, at, -INFINITY, INFINITY, out, 0, 0, 0, 0)
+                if not direct:
+                    _gather(x, g * M, groups * M, M, rows, columns, p, q, k0, k1, cols, pitch)
+                _list_places(groups * N, rows, columns, p, q, out_rows)
+                multiply(cols, cols_rows, 0, q - p, p * pitch + g * M + k0 if direct else 0, taps, 0, k1 - k0, b, 0,
+                         n1 - n0, out, out_rows, part > 0, out, out_rows, g * N + n0, -INFINITY, INFINITY, out, 0, 0,
+                         0, 0)  # fmt: skip
 
 
 @jit
-def _product_weight(start: int, stop: int, chunks: int, panels: int, blocks: int, pixels: int, x: Array, x_shape, dout: Array, partial: Array, M: int, N: int, rows: Array, columns: Array, direct: bool) -> None:
-    L = lanes(partial)
-    C, groups = x_shape[2], x_shape[2] // M
-    K, all_N = rows[TAPS] * columns[TAPS] * M, groups * N
-    vectors, depth = (N + L - 1) // L, (K + blocks - 1) // blocks
-    a = x if direct else np.empty(SUMMED * depth + L, x.dtype)
-    b = np.zeros((SUMMED + 1) * COLUMNS * L, x.dtype)
-    a_rows, out_rows, taps = np.empty(depth, np.int64), np.empty(depth, np.int64), np.empty(SUMMED, np.int64)
-    for k in range(depth):
-        a_rows[k] = k
-        out_rows[k] = k * all_N
-    for p in range(SUMMED):
-        taps[p] = p * (C if direct else depth)
-    for item in range(start, stop):
-        chunk, block, g, panel = item // (groups * panels * blocks), item // (groups * panels) % blocks, item // panels % groups, item % panels
-        n0, n1 = vectors * panel // panels * L, min(N, vectors * (panel + 1) // panels * L)
-        width = (n1 - n0 + L - 1) // L * L
-        k0, k1 = K * block // blocks, K * (block + 1) // blocks
-        last = pixels * (chunk + 1) // chunks
-        for n in range(width):
-            b[n] = 0.0
-        for p in range(pixels * chunk // chunks, last, SUMMED):
-            q = min(p + SUMMED, last)
-            pack_rows(dout, p * all_N + g * N + n0, all_N, 1, q - p, n1 - n0, width, b, width)
-            a0 = 0
-            if direct:
-                a0 = p * C + g * M + k0
-            else:
-                _gather(x, x_shape, g * M, M, rows, columns, p, q, k0, k1, a, depth)
-            at = (chunk * K + k0) * all_N + g * N + n0
-            multiply(a, a_rows, 0, k1 - k0, a0, taps, 0, q - p, b, 0, n1 - n0, partial, out_rows, True, partial, out_rows, at, -INFINITY, INFINITY, partial, 0, 0, 0, 0)
+def _product_weight(start: int, stop: int, chunks: int, widths: int, parts: int, pixels: int, x: Array, dout: Array,
+                    sums: Array, groups: int, M: int, N: int, rows: Array, columns: Array) -> None:  # fmt: skip
+    """Compute the tasks start..stop of the weight's gradient: the sums (chunks, K, groups N) are given as zeros."""
+    L, K, all_N = lanes(x), rows[TAPS] * columns[TAPS] * M, groups * N
+    depth, most = (K + parts - 1) // parts, (pixels + chunks - 1) // chunks
+    pitch = _pitch(x, depth)
+    cols, b = buffer(x, SUMMED * pitch), buffer(x, (SUMMED + 1) * (WIDTH + L))
+    terms, sums_rows, cols_pixels = np.arange(depth), np.arange(depth) * all_N, np.arange(SUMMED) * pitch
+    for span in range(0, most, PIXELS):
+        for task in range(start, stop):
+            chunk, rest = divmod(task, parts * groups * widths)
+            k0, k1 = _part(rest // (groups * widths), parts, K)
+            g = rest // widths % groups
+            n0, n1 = _columns(rest % widths, widths, N, L)
+            first, last = _part(chunk, chunks, pixels)
+            end = min(first + span + PIXELS, last)
+            for p in range(first + span, end, SUMMED):
+                q = min(p + SUMMED, end)
+                _pack_pixels(dout, p * all_N + g * N + n0, q - p, all_N, n1 - n0, b)
+                _gather(x, g * M, groups * M, M, rows, columns, p, q, k0, k1, cols, pitch)
+                multiply(cols, terms, 0, k1 - k0, 0, cols_pixels, 0, q - p, b, 0, n1 - n0, sums, sums_rows, True, sums,
+                         sums_rows, (chunk * K + k0) * all_N + g * N + n0, -INFINITY, INFINITY, sums, 0, 0, 0,
+                         0)  # fmt: skip
 
 
-def _panels(N, dtype):
-    from npnets.kernels.product import vector
-    lanes = vector(dtype)
-    return -(-N // (COLUMNS * lanes))
+def _products(x: Array, w: Array, group_step: int, steps: tuple[int, int, int], out: Array, groups: int, rows: Array,
+              columns: Array) -> None:  # fmt: skip
+    pixels = len(x) * int(rows[COUNT] * columns[COUNT])
+    M, N = x.shape[3] // groups, out.shape[3] // groups
+    chunks, widths = max(1, -(-pixels // PIXELS)), -(-N // WIDTH)
+    work = pixels * int(rows[TAPS] * columns[TAPS]) * x.shape[3] * N
+    run(_product, chunks * groups * widths, work, chunks, widths, pixels, x.reshape(-1), w.reshape(-1), group_step,
+        steps, out.reshape(-1), groups, M, N, rows, columns)  # fmt: skip
 
 
-def products(x, w, w_steps, KW, bias, out, M, N, rows, columns, direct):
-    B, H, W, C = x.shape
-    pixels = B * rows[COUNT] * columns[COUNT]
-    chunks, panels = max(1, -(-pixels // PIXELS)), _panels(N, x.dtype)
-    work = pixels * rows[TAPS] * columns[TAPS] * C * N
-    run(_product, chunks * (C // M) * panels, work, chunks, panels, B, x.reshape(-1), x.shape[1:], w.reshape(-1), w_steps, KW, bias, out.reshape(-1), out.shape[1:], M, N, rows, columns, direct)
-
-
-def _is_pointwise(K: Array, s: Ints, x: Array, out: Array) -> bool:
-    return K.shape[:2] == (1, 1) and s == (1, 1) and x.shape[:3] == out.shape[:3]
-
-
-def forward(x: Array, K: Array, out: Array, s: Ints, p: Ints, d: Ints, groups: int, bias=None) -> None:
-    KH, KW, M, N = K.shape
-    rows, columns = (from_output(out.shape[1 + a], K.shape[a], s[a], p[a], d[a]).table[0] for a in (0, 1))
-    bias = np.empty(0, x.dtype) if bias is None else bias
-    products(x, K, (M * N, N, 1, N // groups), KW, bias, out, M, N // groups, rows, columns, _is_pointwise(K, s, x, out))
+def forward(x: Array, K: Array, out: Array, s: Ints, p: Ints, d: Ints, groups: int) -> None:
+    """Fill out."""
+    _, _, M, N = K.shape
+    rows, columns = from_output(x, out, K, s, p, d)
+    _products(x, K, N // groups, (M * N, N, 1), out, groups, rows.table[0], columns.table[0])
 
 
 def backward_x(dout: Array, K: Array, dx: Array, s: Ints, p: Ints, d: Ints, groups: int) -> None:
-    KH, KW, M, N = K.shape
-    direct = _is_pointwise(K, s, dx, dout)
-    for rows in from_input(dx.shape[1], KH, s[0], p[0], d[0]).table:
-        for columns in from_input(dx.shape[2], KW, s[1], p[1], d[1]).table:
-            products(dout, K, (M * N, 1, N, N // groups), KW, np.empty(0, dx.dtype), dx, N // groups, M, rows, columns, direct)
+    """Fill dx, given as zeros."""
+    _, _, M, N = K.shape
+    all_rows, all_columns = from_input(dx, dout, K, s, p, d)
+    for rows in all_rows.table:
+        for columns in all_columns.table:
+            _products(dout, K, N // groups, (M * N, 1, N), dx, groups, rows, columns)
 
 
 def backward_weight(dout: Array, x: Array, dK: Array, s: Ints, p: Ints, d: Ints, groups: int) -> None:
+    """Fill dK, given as zeros."""
     KH, KW, M, N = dK.shape
-    rows, columns = (from_output(dout.shape[1 + a], dK.shape[a], s[a], p[a], d[a]).table[0] for a in (0, 1))
-    direct = _is_pointwise(dK, s, x, dout)
-    terms, pixels = KH * KW * M, dout.size // N
-    panels, blocks = _panels(N // groups, x.dtype), -(-terms // TERMS)
-    chunks = max(1, min(-(-WANTED // (panels * blocks * groups)), pixels // (4 * SUMMED)))
-    partial = np.zeros((chunks, *dK.shape), dK.dtype) if chunks > 1 else dK
-    run(_product_weight, chunks * panels * blocks * groups, dout.size * terms, chunks, panels, blocks, pixels, x.reshape(-1), x.shape[1:], dout.reshape(-1), partial.reshape(-1), M, N // groups, rows, columns, direct)
+    rows, columns = from_output(x, dout, dK, s, p, d)
+    pixels, widths, parts = dout.size // N, -(-N // groups // WIDTH), -(-KH * KW * M // TERMS)
+    chunks = max(1, min(-(-TASKS // (parts * groups * widths)), pixels // (4 * SUMMED)))
+    sums = np.zeros((chunks, *dK.shape), dK.dtype) if chunks > 1 else dK
+    run(_product_weight, chunks * parts * groups * widths, dout.size * KH * KW * M, chunks, widths, parts, pixels,
+        x.reshape(-1), dout.reshape(-1), sums.reshape(-1), groups, M, N // groups, rows.table[0],
+        columns.table[0])  # fmt: skip
     if chunks > 1:
-        np.sum(partial, 0, out=dK)
+        np.sum(sums, 0, out=dK)

@@ -164,13 +164,6 @@ def _part(part: int, parts: int, whole: int) -> tuple[int, int]:
 
 
 @jit
-def _pitch(a: Array, count: int) -> int:
-    """Return how far apart rows of so many values stand: an odd number of cache lines, to be spread over all its sets."""
-    line = 64 // a.itemsize
-    return ((count + line - 1) // line | 1) * line
-
-
-@jit
 def _columns(part: int, parts: int, N: int, lanes: int) -> tuple[int, int]:
     """Return where one of so many parts of N columns begins and ends: between whole vectors."""
     first, last = _part(part, parts, (N + lanes - 1) // lanes)
@@ -187,7 +180,7 @@ def _product(start: int, stop: int, chunks: int, widths: int, pixels: int, x: Ar
     parts = (K + DEPTH - 1) // DEPTH
     depth, most = (K + parts - 1) // parts, (pixels + chunks - 1) // chunks
     block = most if direct else min(most, max(24, GATHERED // depth))
-    pitch = groups * M if direct else _pitch(x, depth)
+    pitch = groups * M if direct else depth + L
     cols = x if direct else buffer(x, block * pitch)
     b = buffer(x, (depth + 1) * (WIDTH + L))
     cols_rows, out_rows, taps = np.arange(block) * pitch, np.empty(block, np.int64), np.arange(depth)
@@ -214,7 +207,7 @@ def _product_weight(start: int, stop: int, chunks: int, widths: int, parts: int,
     """Compute the tasks start..stop of the weight's gradient: the sums (chunks, K, groups N) are given as zeros."""
     L, K, all_N = lanes(x), rows[TAPS] * columns[TAPS] * M, groups * N
     depth, most = (K + parts - 1) // parts, (pixels + chunks - 1) // chunks
-    pitch = _pitch(x, depth)
+    pitch = depth + L
     cols, b = buffer(x, SUMMED * pitch), buffer(x, (SUMMED + 1) * (WIDTH + L))
     terms, sums_rows, cols_pixels = np.arange(depth), np.arange(depth) * all_N, np.arange(SUMMED) * pitch
     for span in range(0, most, PIXELS):
@@ -237,6 +230,8 @@ def _product_weight(start: int, stop: int, chunks: int, widths: int, parts: int,
 def _products(x: Array, w: Array, group_step: int, steps: tuple[int, int, int], out: Array, groups: int, rows: Array,
               columns: Array) -> None:  # fmt: skip
     pixels = len(x) * int(rows[COUNT] * columns[COUNT])
+    if pixels == 0:
+        return
     M, N = x.shape[3] // groups, out.shape[3] // groups
     chunks, widths = max(1, -(-pixels // PIXELS)), -(-N // WIDTH)
     work = pixels * int(rows[TAPS] * columns[TAPS]) * x.shape[3] * N

@@ -1,4 +1,30 @@
-"""draft"""
+"""Depthwise convolution: rows with zeros around them in a small buffer, then vectors of channels, seven pixels at a time.
+
+::
+
+    out[p, m]   = sum over (i, j) of x[p meets with (i, j), m] w[i, j, m]           a pixel p of the output
+    dx[p, m]    = sum over (i, j) of dout[p meets with (i, j), m] w[i, j, m]        a pixel p of the input
+    dw[i, j, m] = sum over p of x[p meets with (i, j), m] dout[p, m]
+
+What a pixel meets is in the tables of `windows`; those of the input make the gradient by x the same kernel as the
+forward pass, only that with a stride of 2 each row of dx has two kinds of pixels, which meet different entries.
+
+::
+
+    row of out, image b, row t                       buffer: the rows of x that the last kernel's height has met
+        find, or copy, the KH rows of x     <--->      0 0 [ row 3 of x: pixels of whole vectors    ] 0 0
+        list where the KH KW entries are               0 0 [ row 4                                  ] 0 0
+        for 7 pixels:                                  0 0 [ row 2, row 5 takes its place           ] 0 0
+            for vector of channels:                    0 0   0 0 0 0 ...   what is above and below   0 0
+                7 sums in registers, KH KW steps
+
+With the zeros there is no edge in any inner loop, whatever the padding, the stride and the dilation. Each value of x is
+copied once and then read by nine entries from the L1 or L2 cache. If the channels do not fill their last vector, it is
+filled with zeros in the buffer, and rows of out (or dout) pass through a buffer of whole vectors, too.
+
+Each thread owns rows of out, or of dx. dw is summed in parts of the rows, whose number depends on the shape alone, in
+memory that stays in the L1 cache; the parts are added in order.
+"""
 
 import numpy as np
 
@@ -6,14 +32,17 @@ from npnets._check import Array, Ints
 from npnets._jit import jit
 from npnets._parallel import run
 from npnets.kernels import conv2d
-from npnets.kernels.product import INFINITY, vector
-from npnets.kernels.simd import add, lanes, load, load_part, splat, store, store_part, sum_tile, weigh_tile
+from npnets.kernels.product import INFINITY, buffer, vector
+from npnets.kernels.simd import lanes, load, load_part, splat, store, store_part, sum_tile, weigh_tile
 from npnets.kernels.windows import (
     ADVANCE,
     COUNT,
     FIRST,
+    KERNEL,
     OUT,
+    OUT_SIDE,
     OUT_STEP,
+    SIDE,
     STEP,
     TAP,
     TAP_STEP,
@@ -23,237 +52,223 @@ from npnets.kernels.windows import (
     from_output,
 )
 
-# The sums of dw are taken in at most so many chunks of rows, of at least so many pixels: a function of the shape.
-MOST_CHUNKS, LEAST_PIXELS = 8, 64
+# The sums of dw are taken in at most so many parts, of at least so many pixels.
+PARTS, LEAST_PIXELS = 16, 64
 
 
 @jit
 def _vectors(a: Array, M: int) -> int:
-    """Return how many vectors M channels need."""
+    """Return how many vectors M channels take."""
     return (M + lanes(a) - 1) // lanes(a)
 
 
 @jit
-def _channel(a: Array, v: int, M: int) -> int:
-    """Return where vector v begins: the last one ends with the last channel, and shares some with the one before."""
-    return max(0, min(v * lanes(a), M - lanes(a)))
+def _pitch(a: Array, M: int) -> int:
+    """Return how far apart pixels stand in a buffer: whole vectors, and no multiple of 1 KB.
 
-
-@jit
-def _read(a: Array, i: int, M: int) -> Array:
-    """Return the vector at a[i], of which only M values are there if M is less than a vector."""
-    return load(a, i) if M >= lanes(a) else load_part(a, i, M)
-
-
-@jit
-def _pack(w: Array, KW: int, M: int, row: Array, column: Array, out: Array, at: int) -> None:
-    """Lay the entries of a row and a column of the tables out for `weigh_tile`, from out[at] on."""
-    L = lanes(w)
-    for v in range(_vectors(w, M)):
-        m = _channel(w, v, M)
-        store(out, at, splat(w, 0.0))
-        at += L
-        for i in range(row[TAPS]):
-            for j in range(column[TAPS]):
-                entry = (row[TAP] + i * row[TAP_STEP]) * KW + column[TAP] + j * column[TAP_STEP]
-                store(out, at, _read(w, entry * M + m, M))
-                at += L
-
-
-@jit
-def _apart(a: Array, M: int) -> int:
-    """Return how far apart pixels stand in the buffer: whole vectors, and no multiple of 1 KB, which caches dislike."""
+    At such distances nine entries share a few sets of the L1 cache, and push each other out of it.
+    """
     values = _vectors(a, M) * lanes(a)
     return values + lanes(a) if values * a.itemsize % 1024 == 0 else values
 
 
 @jit
-def _buffer(like: Array, size: int) -> Array:
-    """Return zeros that begin where a line of the cache does."""
-    values = 64 // like.itemsize
-    room = np.zeros(size + values, like.dtype)
-    begin = -(room.ctypes.data // like.itemsize) % values
-    return room[begin : begin + size]
+def _copy_pixels(a: Array, at: int, step: int, count: int, M: int, out: Array, to: int, pitch: int) -> None:
+    """Copy pixels of M channels, `step` apart, to where there is room for whole vectors, which are filled with zeros."""
+    L = lanes(a)
+    for pixel in range(count):
+        for m in range(0, M, L):
+            value = load(a, at + m) if m + L <= M else load_part(a, at + m, M - m)
+            store(out, to + m, value)
+        at, to = at + step, to + pitch
 
 
 @jit
-def _copy_row(x: Array, row: int, W: int, M: int, left: int, width: int, buffer: Array, at: int, apart: int) -> None:
-    """Copy those pixels of a row of x that lie in the buffer's; what is beside them stays 0."""
-    L = lanes(x)
-    for c in range(max(0, left), min(W, left + width)):
-        pixel, to = (row * W + c) * M, at + (c - left) * apart
-        for m in range(0, M - L + 1, L):
-            store(buffer, to + m, load(x, pixel + m))
-        if M % L:
-            m = max(0, M - L)
-            store(buffer, to + m, _read(x, pixel + m, M))
+def _write_pixels(a: Array, at: int, pitch: int, count: int, M: int, out: Array, to: int, step: int) -> None:
+    """Copy pixels back from there to where only the channels themselves may be written."""
+    L = lanes(a)
+    for pixel in range(count):
+        for m in range(0, M, L):
+            if m + L <= M:
+                store(out, to + m, load(a, at + m))
+            else:
+                store_part(out, to + m, load(a, at + m), M - m)
+        at, to = at + pitch, to + step
 
 
 @jit
-def _find_rows(x: Array, shape: tuple[int, int, int], axis: Array, b: int, t: int, left: int, width: int, slots: int,
-               buffer: Array, held: Array, apart: int, places: Array) -> None:  # fmt: skip
-    """Find, or put, the rows of x that place t meets in the buffer; behind its slots is a row of zeros."""
-    H, W, M = shape
-    for i in range(axis[TAPS]):
-        r = axis[FIRST] + t * axis[ADVANCE] + i * axis[STEP]
+def _pack(w: Array, M: int, rows: Array, columns: Array, out: Array, at: int) -> None:
+    """Lay the entries that one kind of pixels meets out for `weigh_tile`: a vector of zeros, then one for each entry."""
+    L = lanes(w)
+    for m in range(0, M, L):
+        store(out, at, splat(w, 0.0))
+        at += L
+        for i in range(rows[TAPS]):
+            for j in range(columns[TAPS]):
+                entry = (rows[TAP] + i * rows[TAP_STEP]) * columns[KERNEL] + columns[TAP] + j * columns[TAP_STEP]
+                _copy_pixels(w, entry * M + m, 0, 1, min(L, M - m), out, at, 0)
+                at += L
+
+
+@jit
+def _find_rows(x: Array, M: int, b: int, t: int, rows: Array, side: int, left: int, width: int, held: Array, room: Array,
+               pitch: int, found: Array) -> None:  # fmt: skip
+    """Find, or put, the rows that place t of image b meets in the buffer; behind its slots is a row of zeros.
+
+    A slot keeps `width` pixels, those from `left` on, of `side` that a row of x has. What is beside them stays 0.
+    """
+    slots = len(held)
+    first, last = max(0, left), min(side, left + width)
+    for i in range(rows[TAPS]):
+        r = rows[FIRST] + t * rows[ADVANCE] + i * rows[STEP]
         slot = slots
-        if 0 <= r < H:
-            row = b * H + r
+        if 0 <= r < rows[SIDE]:
+            row = b * rows[SIDE] + r
             slot = row % slots
             if held[slot] != row:
-                _copy_row(x, row, W, M, left, width, buffer, slot * width * apart, apart)
+                to = (slot * width + first - left) * pitch
+                _copy_pixels(x, (row * side + first) * M, M, last - first, M, room, to, pitch)
                 held[slot] = row
-        places[i] = slot * width * apart
+        found[i] = slot * width * pitch
 
 
 @jit
-def _list_taps(places: Array, row: Array, column: Array, left: int, apart: int, taps: Array) -> int:
-    """List where in the buffer the first place of a row meets something with each entry."""
-    number = 0
-    for i in range(row[TAPS]):
-        for j in range(column[TAPS]):
-            taps[number] = places[i] + (column[FIRST] + j * column[STEP] - left) * apart
-            number += 1
-    return number
+def _list_taps(found: Array, rows: Array, columns: Array, left: int, pitch: int, taps: Array) -> int:
+    """List where in the buffer the first pixel of a row meets something with each entry; return how many there are."""
+    for i in range(rows[TAPS]):
+        for j in range(columns[TAPS]):
+            place = columns[FIRST] + j * columns[STEP] - left
+            taps[i * columns[TAPS] + j] = found[i] + place * pitch
+    return rows[TAPS] * columns[TAPS]
 
 
 @jit
-def _weigh(x: Array, rows: Array, count: int, taps: Array, number: int, w: Array, w0: int, out: Array, out_rows: Array,
-           o: int, M: int) -> None:  # fmt: skip
-    """Compute a row of places: first the channels that fill whole vectors, then the last vector."""
-    L = lanes(x)
-    for part in range(2):
-        vectors, m = (M // L, 0) if part == 0 else (min(1, M % L), max(0, M - L))
-        if vectors > 0:
-            b0 = w0 + part * (M // L) * (number + 1) * L
-            for p in range(0, count, 7):
-                if count - p > 4:
-                    weigh_tile(7, x, rows, p, count - 1, m, taps, 0, number, w, b0, out, out_rows, o + m, vectors,
-                               -INFINITY, INFINITY)  # fmt: skip
-                else:
-                    weigh_tile(4, x, rows, p, count - 1, m, taps, 0, number, w, b0, out, out_rows, o + m, vectors,
-                               -INFINITY, INFINITY)  # fmt: skip
+def _weigh(x: Array, x_pixels: Array, count: int, taps: Array, K: int, w: Array, w0: int, out: Array, out_pixels: Array,
+           at: int, vectors: int) -> None:  # fmt: skip
+    """Compute a row of pixels, seven or four at a time; the last few may be computed twice."""
+    for p in range(0, count, 7):
+        if count - p > 4:
+            weigh_tile(7, x, x_pixels, p, count - 1, 0, taps, 0, K, w, w0, out, out_pixels, at, vectors, -INFINITY,
+                       INFINITY)  # fmt: skip
+        else:
+            weigh_tile(4, x, x_pixels, p, count - 1, 0, taps, 0, K, w, w0, out, out_pixels, at, vectors, -INFINITY,
+                       INFINITY)  # fmt: skip
 
 
 @jit
-def _apply(start: int, stop: int, most: int, x: Array, shape: tuple[int, int, int], w: Array, KH: int, KW: int,
-           out: Array, out_shape: tuple[int, int, int], rows: Array, columns: Array, left: int, width: int,
-           slots: int) -> None:  # fmt: skip
-    M, L, apart, phases = shape[2], lanes(x), _apart(x, shape[2]), len(columns)
-    panel = _vectors(x, M) * (KH * KW + 1) * L
-    packed = np.empty(len(rows) * phases * panel, x.dtype)
-    for row in range(len(rows)):
-        for column in range(phases):
-            _pack(w, KW, M, rows[row], columns[column], packed, (row * phases + column) * panel)
-    buffer, held = _buffer(x, (slots + 1) * width * apart), np.full(slots, -1)
-    places, taps, longest = np.empty(KH, np.int64), np.empty(KH * KW, np.int64), 0
-    for column in range(phases):
-        longest = max(longest, columns[column, COUNT])
-    seen, made = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    narrow = np.empty(longest * L if M < L else 0, x.dtype)
-    for u in range(longest):
-        seen[u], made[u] = u * columns[0, ADVANCE] * apart, u * (columns[0, OUT_STEP] * M if M >= L else L)
+def _apply(start: int, stop: int, most: int, x: Array, w: Array, out: Array, M: int, all_rows: Array,
+           all_columns: Array, longest: int, left: int, width: int, slots: int) -> None:  # fmt: skip
+    """Compute rows start..stop of the output, or of dx: `most` for each kind of rows and image."""
+    kinds, phases, V = len(all_rows), len(all_columns), _vectors(x, M)
+    entries, pitch, whole = all_rows[0, KERNEL] * all_columns[0, KERNEL], _pitch(x, M), M % lanes(x) == 0
+    panel = V * (entries + 1) * lanes(x)
+    packed = buffer(x, kinds * phases * panel)
+    for kind in range(kinds):
+        for phase in range(phases):
+            _pack(w, M, all_rows[kind], all_columns[phase], packed, (kind * phases + phase) * panel)
+    room, held = buffer(x, (slots + 1) * width * pitch), np.full(slots, -1)
+    room[:] = 0.0
+    row_out = buffer(x, 0 if whole else longest * pitch)
+    step = all_columns[0, OUT_STEP] * M  # from one pixel of the output that is computed to the next
+    x_pixels = np.arange(longest) * (all_columns[0, ADVANCE] * pitch)
+    out_pixels = np.arange(longest) * (step if whole else pitch)
+    found, taps = np.empty(entries, np.int64), np.empty(entries, np.int64)
     for item in range(start, stop):
-        b, k, row = item // (len(rows) * most), item // len(rows) % most, rows[item % len(rows)]
-        if k < row[COUNT]:
-            _find_rows(x, shape, row, b, k, left, width, slots, buffer, held, apart, places)
-            for phase in range(phases):
-                column, w0 = columns[phase], (item % len(rows) * phases + phase) * panel
-                number = _list_taps(places, row, column, left, apart, taps)
-                at = ((b * out_shape[0] + row[OUT] + k * row[OUT_STEP]) * out_shape[1] + column[OUT]) * M
-                if M >= L:
-                    _weigh(buffer, seen, column[COUNT], taps, number, packed, w0, out, made, at, M)
-                else:
-                    _weigh(buffer, seen, column[COUNT], taps, number, packed, w0, narrow, made, 0, M)
-                    for u in range(column[COUNT]):
-                        store_part(out, at + u * column[OUT_STEP] * M, load(narrow, u * L), M)
+        b, t, kind = item // (kinds * most), item // kinds % most, item % kinds
+        rows = all_rows[kind]
+        if t >= rows[COUNT]:
+            continue
+        _find_rows(x, M, b, t, rows, all_columns[0, SIDE], left, width, held, room, pitch, found)
+        row = b * rows[OUT_SIDE] + rows[OUT] + t * rows[OUT_STEP]
+        for phase in range(phases):
+            columns = all_columns[phase]
+            count, w0 = columns[COUNT], (kind * phases + phase) * panel
+            K, to = _list_taps(found, rows, columns, left, pitch, taps), (row * columns[OUT_SIDE] + columns[OUT]) * M
+            if whole:
+                _weigh(room, x_pixels, count, taps, K, packed, w0, out, out_pixels, to, V)
+            else:
+                _weigh(room, x_pixels, count, taps, K, packed, w0, row_out, out_pixels, 0, V)
+                _write_pixels(row_out, 0, pitch, count, M, out, to, step)
 
 
 @jit
-def _sum(start: int, stop: int, chunks: int, B: int, x: Array, shape: tuple[int, int, int], dout: Array, partial: Array,
-         KH: int, KW: int, row: Array, column: Array, left: int, width: int, slots: int) -> None:  # fmt: skip
-    M, L, apart, size = shape[2], lanes(x), _apart(x, shape[2]), len(partial) // chunks
-    OH, count = row[COUNT], column[COUNT]
-    buffer, held = _buffer(x, (slots + 1) * width * apart), np.full(slots, -1)
-    places, taps = np.empty(KH, np.int64), np.empty(KH * KW, np.int64)
-    seen, met = np.empty(count, np.int64), np.empty(count, np.int64)
-    narrow = np.empty(count * L if M < L else 0, x.dtype)
-    for u in range(count):
-        seen[u], met[u] = u * column[ADVANCE] * apart, u * max(M, L) 
-    for chunk in range(start, stop):
-        for item in range(B * OH * chunk // chunks, B * OH * (chunk + 1) // chunks):
-            _find_rows(x, shape, row, item // OH, item % OH, left, width, slots, buffer, held, apart, places)
-            number = _list_taps(places, row, column, left, apart, taps)
-            upstream, at = dout, item * count * M
-            if M < L:
-                upstream, at = narrow, 0
-                for u in range(count):
-                    store(narrow, u * L, load_part(dout, (item * count + u) * M, M))
-            for part in range(2):
-                vectors, m = (M // L, 0) if part == 0 else (min(1, M % L), max(0, M - L))
-                if vectors > 0:
-                    s = chunk * size + part * (M // L) * number * L
-                    whole = count // 7 * 7
-                    for p in range(0, whole, 7):
-                        sum_tile(7, buffer, seen, p, m, taps, 0, number, upstream, met, at + m, partial, s, vectors)
-                    for p in range(whole, count):
-                        sum_tile(1, buffer, seen, p, m, taps, 0, number, upstream, met, at + m, partial, s, vectors)
+def _sum(start: int, stop: int, parts: int, B: int, x: Array, dout: Array, sums: Array, M: int, rows: Array,
+         columns: Array, left: int, width: int, slots: int) -> None:  # fmt: skip
+    """Add the products of the parts start..stop of dout's rows to sums (parts, vectors, entries, lanes)."""
+    V, pitch, whole, count = _vectors(x, M), _pitch(x, M), M % lanes(x) == 0, columns[COUNT]
+    entries, size = rows[KERNEL] * columns[KERNEL], len(sums) // parts
+    room, held = buffer(x, (slots + 1) * width * pitch), np.full(slots, -1)
+    room[:] = 0.0
+    row_dout = buffer(x, 0 if whole else count * pitch)
+    x_pixels, dout_pixels = np.arange(count) * (columns[ADVANCE] * pitch), np.arange(count) * (M if whole else pitch)
+    found, taps = np.empty(entries, np.int64), np.empty(entries, np.int64)
+    for part in range(start, stop):
+        for row in range(B * rows[COUNT] * part // parts, B * rows[COUNT] * (part + 1) // parts):
+            _find_rows(x, M, row // rows[COUNT], row % rows[COUNT], rows, columns[SIDE], left, width, held, room, pitch,
+                       found)  # fmt: skip
+            K, at = _list_taps(found, rows, columns, left, pitch, taps), row * count * M
+            if whole:
+                _sum_row(room, x_pixels, count, taps, K, dout, dout_pixels, at, sums, part * size, V)
+            else:
+                _copy_pixels(dout, at, M, count, M, row_dout, 0, pitch)
+                _sum_row(room, x_pixels, count, taps, K, row_dout, dout_pixels, 0, sums, part * size, V)
 
 
 @jit
-def _collect(partial: Array, chunks: int, dw: Array, taps: int, M: int) -> None:
-    """Add the chunks' sums (chunks, vectors, taps, lanes), in order, and write them as dw (taps, M)."""
-    L, size = lanes(dw), len(partial) // chunks
-    for v in range(_vectors(dw, M)):
-        for t in range(taps):
-            i = (v * taps + t) * L
-            total = load(partial, i)
-            for chunk in range(1, chunks):
-                total = add(total, load(partial, chunk * size + i))
-            _write(dw, t * M + _channel(dw, v, M), total, M)
+def _sum_row(x: Array, x_pixels: Array, count: int, taps: Array, K: int, dout: Array, dout_pixels: Array, at: int,
+             sums: Array, to: int, vectors: int) -> None:  # fmt: skip
+    """Add the products of a row of pixels, seven at a time and the rest one by one: none may count twice."""
+    sevens = count // 7 * 7
+    for p in range(0, sevens, 7):
+        sum_tile(7, x, x_pixels, p, 0, taps, 0, K, dout, dout_pixels, at, sums, to, vectors)
+    for p in range(sevens, count):
+        sum_tile(1, x, x_pixels, p, 0, taps, 0, K, dout, dout_pixels, at, sums, to, vectors)
 
 
-def _fits(columns: Axis, W: int) -> bool:
-    """Whether a row with its border is not much longer than without."""
-    return columns.width <= 4 * W + 64
+def _fits(columns: Axis, side: int) -> bool:
+    """Return whether a row with the zeros around it is not much longer than without: the buffer holds them.
+
+    A dilation or a padding can be far larger than an image. Then `conv2d` computes it, a group for each channel.
+    """
+    return columns.width <= 4 * side + 64
 
 
-def _on_all(x: Array, w: Array, out: Array, rows: Axis, columns: Axis) -> None:
-    KH, KW, _ = w.shape
-    work = max(x.size, out.size) * KH * KW
-    run(_apply, len(x) * len(rows.table) * rows.count, work, rows.count, x.reshape(-1), x.shape[1:], w.reshape(-1), KH, KW, out.reshape(-1), out.shape[1:], rows.table,
-        columns.table, columns.least, columns.width, min(x.shape[1], rows.reach))  # fmt: skip
+def _on_all_rows(x: Array, w: Array, out: Array, rows: Axis, columns: Axis) -> None:
+    items, work = len(x) * len(rows.table) * rows.count, max(x.size, out.size) * w[..., 0].size
+    if items and columns.count:
+        run(_apply, items, work, rows.count, x.reshape(-1), w.reshape(-1), out.reshape(-1), x.shape[3], rows.table,
+            columns.table, columns.count, columns.least, columns.width, min(x.shape[1], rows.reach))  # fmt: skip
 
 
 def forward(x: Array, w: Array, out: Array, s: Ints, p: Ints, d: Ints) -> None:
     """Fill out."""
-    rows, columns = (from_output(out.shape[1 + a], w.shape[a], s[a], p[a], d[a]) for a in (0, 1))
+    rows, columns = from_output(x, out, w, s, p, d)
     if _fits(columns, x.shape[2]):
-        _on_all(x, w, out, rows, columns)
+        _on_all_rows(x, w, out, rows, columns)
     else:
         conv2d.forward(x, w[:, :, None], out, s, p, d, x.shape[3])
 
 
 def backward_x(dout: Array, w: Array, dx: Array, s: Ints, p: Ints, d: Ints) -> None:
     """Fill dx, given as zeros."""
-    rows, columns = (from_input(dx.shape[1 + a], w.shape[a], s[a], p[a], d[a]) for a in (0, 1))
+    rows, columns = from_input(dx, dout, w, s, p, d)
     if _fits(columns, dout.shape[2]):
-        _on_all(dout, w, dx, rows, columns)
+        _on_all_rows(dout, w, dx, rows, columns)
     else:
         conv2d.backward_x(dout, w[:, :, None], dx, s, p, d, dx.shape[3])
 
 
 def backward_weight(dout: Array, x: Array, dw: Array, s: Ints, p: Ints, d: Ints) -> None:
     """Fill dw, given as zeros."""
-    KH, KW, M = dw.shape
-    B, OH, OW, _ = dout.shape
-    rows, columns = (from_output(dout.shape[1 + a], dw.shape[a], s[a], p[a], d[a]) for a in (0, 1))
+    (KH, KW, M), B = dw.shape, len(x)
+    rows, columns = from_output(x, dout, dw, s, p, d)
     if not _fits(columns, x.shape[2]):
         conv2d.backward_weight(dout, x, dw[:, :, None], s, p, d, M)
         return
-    chunks = max(1, min(B * OH, MOST_CHUNKS, B * OH * OW // LEAST_PIXELS))
+    parts = max(1, min(B * rows.count, PARTS, B * rows.count * columns.count // LEAST_PIXELS))
     lanes = vector(dw.dtype)
-    partial = np.zeros(chunks * -(-M // lanes) * lanes * KH * KW, dw.dtype)
-    run(_sum, chunks, dout.size * KH * KW, chunks, B, x.reshape(-1), x.shape[1:], dout.reshape(-1), partial, KH, KW,
-        rows.table[0], columns.table[0], columns.least, columns.width, min(x.shape[1], rows.reach))  # fmt: skip
-    _collect(partial, chunks, dw.reshape(-1), KH * KW, M)
+    sums = np.zeros((parts, -(-M // lanes), KH * KW, lanes), dw.dtype)
+    run(_sum, parts, dout.size * KH * KW, parts, B, x.reshape(-1), dout.reshape(-1), sums.reshape(-1), M, rows.table[0],
+        columns.table[0], columns.least, columns.width, min(x.shape[1], rows.reach))  # fmt: skip
+    total = sums.sum(0).swapaxes(0, 1)  # (vectors, KH KW, lanes) -> (KH KW, vectors, lanes)
+    dw[...] = total.reshape(KH * KW, -1)[:, :M].reshape(dw.shape)

@@ -156,9 +156,7 @@ def sum_tile(R: int, a: Array, rows: Array, p: int, a0: int, taps: Array, t0: in
     for m in range(vectors):
         for k in range(K):
             for r in range(R):
-                sums[s0 + m * K + k] += (
-                    a[rows[p + r] + a0 + taps[t0 + k] + m] * d[d_rows[p + r] + d0 + m]
-                )
+                sums[s0 + m * K + k] += a[rows[p + r] + a0 + taps[t0 + k] + m] * d[d_rows[p + r] + d0 + m]
 
 
 @jit

@@ -1,4 +1,4 @@
-"""Depthwise convolution: rows with zeros around them in a small buffer, then vectors of channels, seven pixels at a time.
+"""Depthwise convolution: rows with zeros around them in a small buffer, then seven pixels of a vector of channels.
 
 ::
 
@@ -74,9 +74,9 @@ def _pitch(a: Array, M: int) -> int:
 
 @jit
 def _copy_pixels(a: Array, at: int, step: int, count: int, M: int, out: Array, to: int, pitch: int) -> None:
-    """Copy pixels of M channels, `step` apart, to where there is room for whole vectors, which are filled with zeros."""
+    """Copy pixels of M channels, `step` apart, to where they have whole vectors, which are filled up with zeros."""
     L = lanes(a)
-    for pixel in range(count):
+    for _ in range(count):
         for m in range(0, M, L):
             value = load(a, at + m) if m + L <= M else load_part(a, at + m, M - m)
             store(out, to + m, value)
@@ -87,7 +87,7 @@ def _copy_pixels(a: Array, at: int, step: int, count: int, M: int, out: Array, t
 def _write_pixels(a: Array, at: int, pitch: int, count: int, M: int, out: Array, to: int, step: int) -> None:
     """Copy pixels back from there to where only the channels themselves may be written."""
     L = lanes(a)
-    for pixel in range(count):
+    for _ in range(count):
         for m in range(0, M, L):
             if m + L <= M:
                 store(out, to + m, load(a, at + m))
@@ -98,7 +98,7 @@ def _write_pixels(a: Array, at: int, pitch: int, count: int, M: int, out: Array,
 
 @jit
 def _pack(w: Array, M: int, rows: Array, columns: Array, out: Array, at: int) -> None:
-    """Lay the entries that one kind of pixels meets out for `weigh_tile`: a vector of zeros, then one for each entry."""
+    """Lay the entries that one kind of pixels meets out for `weigh_tile`: for each vector zeros, then its entries."""
     L = lanes(w)
     for m in range(0, M, L):
         store(out, at, splat(w, 0.0))
@@ -111,8 +111,8 @@ def _pack(w: Array, M: int, rows: Array, columns: Array, out: Array, at: int) ->
 
 
 @jit
-def _find_rows(x: Array, M: int, b: int, t: int, rows: Array, side: int, left: int, width: int, held: Array, room: Array,
-               pitch: int, found: Array) -> None:  # fmt: skip
+def _find_rows(x: Array, M: int, b: int, t: int, rows: Array, side: int, left: int, width: int, held: Array,
+               room: Array, pitch: int, found: Array) -> None:  # fmt: skip
     """Find, or put, the rows that place t of image b meets in the buffer; behind its slots is a row of zeros.
 
     A slot keeps `width` pixels, those from `left` on, of `side` that a row of x has. What is beside them stays 0.
@@ -139,7 +139,7 @@ def _list_taps(found: Array, rows: Array, columns: Array, left: int, pitch: int,
         for j in range(columns[TAPS]):
             place = columns[FIRST] + j * columns[STEP] - left
             taps[i * columns[TAPS] + j] = found[i] + place * pitch
-    return rows[TAPS] * columns[TAPS]
+    return int(rows[TAPS] * columns[TAPS])
 
 
 @jit
@@ -234,10 +234,10 @@ def _fits(columns: Axis, side: int) -> bool:
 
 
 def _on_all_rows(x: Array, w: Array, out: Array, rows: Axis, columns: Axis) -> None:
-    items, work = len(x) * len(rows.table) * rows.count, max(x.size, out.size) * w[..., 0].size
-    if items and columns.count:
-        run(_apply, items, work, rows.count, x.reshape(-1), w.reshape(-1), out.reshape(-1), x.shape[3], rows.table,
-            columns.table, columns.count, columns.least, columns.width, min(x.shape[1], rows.reach))  # fmt: skip
+    items, work = len(x) * len(rows.table) * rows.most, max(x.size, out.size) * w[..., 0].size
+    if items and columns.most:
+        run(_apply, items, work, rows.most, x.reshape(-1), w.reshape(-1), out.reshape(-1), x.shape[3], rows.table,
+            columns.table, columns.most, columns.least, columns.width, min(x.shape[1], rows.reach))  # fmt: skip
 
 
 def forward(x: Array, w: Array, out: Array, s: Ints, p: Ints, d: Ints) -> None:
@@ -265,7 +265,7 @@ def backward_weight(dout: Array, x: Array, dw: Array, s: Ints, p: Ints, d: Ints)
     if not _fits(columns, x.shape[2]):
         conv2d.backward_weight(dout, x, dw[:, :, None], s, p, d, M)
         return
-    parts = max(1, min(B * rows.count, PARTS, B * rows.count * columns.count // LEAST_PIXELS))
+    parts = max(1, min(B * rows.most, PARTS, B * rows.most * columns.most // LEAST_PIXELS))
     lanes = vector(dw.dtype)
     sums = np.zeros((parts, -(-M // lanes), KH * KW, lanes), dw.dtype)
     run(_sum, parts, dout.size * KH * KW, parts, B, x.reshape(-1), dout.reshape(-1), sums.reshape(-1), M, rows.table[0],

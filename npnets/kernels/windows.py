@@ -1,4 +1,4 @@
-"""Which places a kernel's entries meet along one axis: from the output's side, and from the input's.
+r"""Which places a kernel's entries meet along one axis: from the output's side, and from the input's.
 
 ::
 
@@ -16,7 +16,7 @@ The output's table has one row. The input's has one for each set of entries: wit
 the even places meet entry 1, and the odd ones meet 0 and 2::
 
     output        0       1       2              entry   0 1 2
-                / | \\   / | \\   / | \\            meets  2 k - 1, 2 k, 2 k + 1
+                / | \   / | \   / | \            meets  2 k - 1, 2 k, 2 k + 1
     input     -1  0   1   2   3   4   5
 
 Places that no window reaches are in no row. Nothing here grows with a padding or a dilation, however large they are.
@@ -38,14 +38,14 @@ class Axis(NamedTuple):
     """A table (n, 12), and what all of it needs."""
 
     table: Array
-    count: int  # of places in the longest row
+    most: int  # places in a row of the table
     least: int  # the number of the first place that is met, which may be negative
     width: int  # how many places there are from the first to the last one that are met
     reach: int  # how many from the first to the last one that one place meets
 
 
 def from_output(x: Array, out: Array, kernel: Array, s: Ints, p: Ints, d: Ints) -> tuple[Axis, Axis]:
-    """Return the axes, vertical and horizontal, on which the output's places are computed; of arrays only the shapes."""
+    """Return the axes, vertical and horizontal, on which the output's places are computed; only shapes count."""
     (_, H, W, _), (_, rows, columns, _) = x.shape, out.shape
     return (
         _output_axis(H, rows, kernel.shape[0], s[0], p[0], d[0]),
@@ -70,7 +70,7 @@ def _output_axis(side: int, out: int, kernel: int, s: int, p: int, d: int) -> Ax
 @lru_cache(256)
 def _input_axis(side: int, out: int, kernel: int, s: int, p: int, d: int) -> Axis:
     period = s // gcd(s, d)  # entries so far from each other meet the same places
-    rows = []
+    rows: list[tuple[int, ...]] = []
     for i in range(min(kernel, period)):
         first = (d * i - p) % s  # of the places r for which r + p - d i is a multiple of s
         if first < side:
@@ -81,13 +81,14 @@ def _input_axis(side: int, out: int, kernel: int, s: int, p: int, d: int) -> Axi
 
 
 def _axis(rows: list[tuple[int, ...]]) -> Axis:
+    """Return the table and what it needs; it may have no row, and a row no place."""
     table = np.array(rows, np.int64).reshape(-1, 12)
     count, advance, first, taps, step = table[:, :5].T
     reach = (taps - 1) * step
     least = (first + np.minimum(reach, 0)).min(initial=2**62)
-    most = (first + (count - 1) * advance + np.maximum(reach, 0)).max(initial=least - 1)
+    end = (first + (count - 1) * advance + np.maximum(reach, 0)).max(initial=least - 1)
     longest = int(abs(reach).max(initial=0)) + 1
-    return Axis(table, int(count.max(initial=0)), int(least), int(most - least + 1), longest)
+    return Axis(table, int(count.max(initial=0)), int(least), int(end - least + 1), longest)
 
 
 @jit

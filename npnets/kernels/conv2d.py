@@ -61,7 +61,7 @@ import numpy as np
 from npnets._check import Array, Ints
 from npnets._jit import jit
 from npnets._parallel import run
-from npnets.kernels.product import INFINITY, buffer, multiply, pack, pack_rows, panel_vectors
+from npnets.kernels.product import INFINITY, buffer, multiply, pack, pack_rows, panel_vectors, table
 from npnets.kernels.simd import lanes, load, load_part, splat, store
 from npnets.kernels.windows import (
     ADVANCE,
@@ -172,7 +172,7 @@ def _pack(w: Array, w0: int, steps: Steps, M: int, N: int, rows: Array, columns:
     L, n, at = lanes(b), 0, 0
     while n < N:
         width = panel_vectors((N - n + L - 1) // L) * L
-        b[at : at + width] = 0.0  # what the sums begin with
+        _clear(b, at, width)  # what the sums begin with
         at += width
         for entry in range(k0 // M, (k1 + M - 1) // M):
             row = rows[TAP] + entry // columns[TAPS] * rows[TAP_STEP]
@@ -210,7 +210,7 @@ def _product(start: int, stop: int, chunks: int, widths: int, pixels: int, x: Ar
         block, pitch = most, groups * M
     cols = x if direct else buffer(x, block * pitch)
     b = buffer(x, (depth + 1) * (WIDTH + L))
-    cols_rows, out_rows, taps = np.arange(block) * pitch, np.empty(block, np.int64), np.arange(depth)
+    cols_rows, out_rows, taps = table(block, 0, pitch), np.empty(block, np.int64), table(depth, 0, 1)
     for task in range(start, stop):
         first, last = _part(task // (groups * widths), chunks, pixels)
         g = task // widths % groups
@@ -236,7 +236,7 @@ def _product_weight(start: int, stop: int, chunks: int, parts: int, widths: int,
     depth, most = (K + parts - 1) // parts, (pixels + chunks - 1) // chunks
     pitch = depth + L
     cols, b = buffer(x, SUMMED * pitch), buffer(x, (SUMMED + 1) * (WIDTH + L))
-    terms, sums_rows, cols_pixels = np.arange(depth), np.arange(depth) * all_N, np.arange(SUMMED) * pitch
+    terms, sums_rows, cols_pixels = table(depth, 0, 1), table(depth, 0, all_N), table(SUMMED, 0, pitch)
     for span in range(0, most, PIXELS):
         for task in range(start, stop):
             first, last = _part(task // (parts * groups * widths), chunks, pixels)

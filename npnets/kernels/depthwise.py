@@ -32,7 +32,7 @@ from npnets._check import Array, Ints
 from npnets._jit import jit
 from npnets._parallel import run
 from npnets.kernels import conv2d
-from npnets.kernels.product import INFINITY, buffer, vector
+from npnets.kernels.product import INFINITY, buffer, table, vector
 from npnets.kernels.simd import lanes, load, load_part, splat, store, store_part, sum_tile, weigh_tile
 from npnets.kernels.windows import (
     ADVANCE,
@@ -166,12 +166,12 @@ def _apply(start: int, stop: int, most: int, x: Array, w: Array, out: Array, M: 
     for kind in range(kinds):
         for phase in range(phases):
             _pack(w, M, all_rows[kind], all_columns[phase], packed, (kind * phases + phase) * panel)
-    room, held = buffer(x, (slots + 1) * width * pitch), np.full(slots, -1)
+    room, held = buffer(x, (slots + 1) * width * pitch), table(slots, -1, 0)
     room[:] = 0.0
     row_out = buffer(x, 0 if whole else longest * pitch)
     step = all_columns[0, OUT_STEP] * M  # from one pixel of the output that is computed to the next
-    x_pixels = np.arange(longest) * (all_columns[0, ADVANCE] * pitch)
-    out_pixels = np.arange(longest) * (step if whole else pitch)
+    x_pixels = table(longest, 0, all_columns[0, ADVANCE] * pitch)
+    out_pixels = table(longest, 0, step if whole else pitch)
     found, taps = np.empty(entries, np.int64), np.empty(entries, np.int64)
     for item in range(start, stop):
         b, t, kind = item // (kinds * most), item // kinds % most, item % kinds
@@ -197,10 +197,10 @@ def _sum(start: int, stop: int, parts: int, B: int, x: Array, dout: Array, sums:
     """Add the products of the parts start..stop of dout's rows to sums (parts, vectors, entries, lanes)."""
     V, pitch, whole, count = _vectors(x, M), _pitch(x, M), M % lanes(x) == 0, columns[COUNT]
     entries, size = rows[KERNEL] * columns[KERNEL], len(sums) // parts
-    room, held = buffer(x, (slots + 1) * width * pitch), np.full(slots, -1)
+    room, held = buffer(x, (slots + 1) * width * pitch), table(slots, -1, 0)
     room[:] = 0.0
     row_dout = buffer(x, 0 if whole else count * pitch)
-    x_pixels, dout_pixels = np.arange(count) * (columns[ADVANCE] * pitch), np.arange(count) * (M if whole else pitch)
+    x_pixels, dout_pixels = table(count, 0, columns[ADVANCE] * pitch), table(count, 0, M if whole else pitch)
     found, taps = np.empty(entries, np.int64), np.empty(entries, np.int64)
     for part in range(start, stop):
         for row in range(B * rows[COUNT] * part // parts, B * rows[COUNT] * (part + 1) // parts):

@@ -47,6 +47,15 @@ def buffer(like: Array, size: int) -> Array:
 
 
 @jit
+def table(count: int, first: int, step: int) -> Array:
+    """Return first, first + step, … for tables of rows and taps."""
+    entries = np.empty(count, np.int64)
+    for i in range(count):
+        entries[i] = first + i * step
+    return entries
+
+
+@jit
 def panel_vectors(vectors: int) -> int:
     """Return how many of the vectors that are left the next panel takes: no panel of one beside one of four."""
     if vectors == COLUMNS + 1 and COLUMNS > 2:

@@ -222,7 +222,7 @@ MISTAKES = {
         "kernels/product.py", "g * step_g + n0 * step_n", "g * step_g", adjoint("conv2d"), "numba"
     ),
     "tile: the first columns added to all": Mistake(
-        "kernels/_plain.py", "added[added_rows[q] + n0 + n]", "added[added_rows[q] + n]",
+        "kernels/_plain.py", "total += added[added_rows[q] + n0 + n]", "total += added[added_rows[q] + n]",
         named("more terms than are summed at once"), "numba",
     ),
     "tile: one tap for all rows' terms": Mistake(

@@ -5,13 +5,16 @@ of a branch in each inner loop. `fastmath` stays off: it may reorder sums and dr
 
 Compiled code is cached. Numba notices an edit of the file that a cached function stands in, but not of the files that
 it calls into: an edited helper would return its new value and its cached caller the old one. So the cache's folder is
-named after a digest of every source that holds compiled code, and any edit begins a new folder.
+named after a digest of every source that holds compiled code, and any edit begins a new folder. Old ones are removed.
 """
 
 import hashlib
 import os
+import re
+import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -26,6 +29,11 @@ OPTIONS: Any = numba.config  # its names are made at run time, so that type chec
 F = TypeVar("F", bound=Callable[..., object])
 
 PACKAGE = Path(__file__).resolve().parent
+
+# Where compiled code stands.
+COMPILED = ("_jit.py", "ops/*.py", "kernels/*.py", "bench/peak.py")
+
+KEPT_DAYS = 30
 
 # Bytes of a vector register in each form that `kernels.simd` knows.
 FORMS = {"avx512": 64, "avx2": 32, "neon": 16, "plain": 0}
@@ -57,7 +65,7 @@ VECTOR_BYTES = FORMS[FORM]
 def source_digest(package: Path = PACKAGE) -> str:
     """Name the state of all compiled sources, of Numba, and of the options that change what it compiles."""
     digest = hashlib.sha256(f"{numba.__version__} {sys.version} {OPTIONS.BOUNDSCHECK} {FORM}".encode())
-    for path in sorted([package / "_jit.py", *package.glob("ops/*.py"), *package.glob("kernels/*.py")]):
+    for path in sorted(path for pattern in COMPILED for path in package.glob(pattern)):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -78,13 +86,30 @@ def _cache_folder() -> str | None:
     """Return the folder of this state of the sources, made and writable, or None: then code is compiled afresh."""
     try:
         folder = cache_root() / source_digest()
+        new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"
         probe.touch()
+        now = probe.stat().st_mtime
         probe.unlink()
+        if new:
+            forget_old(folder.parent, now)
     except (OSError, RuntimeError):  # read-only disk, sources inside a zip file, no home folder
         return None
     return str(folder)
+
+
+def forget_old(root: Path, now: float) -> None:
+    """Remove the folders of other states of the sources that no process has begun to use for `KEPT_DAYS`.
+
+    Each that begins makes a file in its folder and takes it away again, so that the folder's time is that of its last
+    use.
+    """
+    for folder in root.iterdir():
+        if re.fullmatch("[0-9a-f]{16}", folder.name) and folder.is_dir() and not folder.is_symlink():
+            with suppress(OSError):  # another process has just removed it
+                if now - folder.stat().st_mtime > KEPT_DAYS * 24 * 3600:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 CACHE_FOLDER = _cache_folder()

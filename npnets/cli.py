@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from npnets import __version__, _check
+from npnets import __version__, _check, warmup
 from npnets._config import IMPLEMENTATIONS, use
 from npnets._parallel import set_threads
 from npnets.bench.run import Options
@@ -73,6 +73,12 @@ def train(arguments: argparse.Namespace) -> int:
 def bench(arguments: argparse.Namespace) -> int:
     """Measure against other frameworks: `npnets bench`."""
     run_bench(Options(**{name: value for name, value in vars(arguments).items() if name != "command"}))
+    return 0
+
+
+def warm(arguments: argparse.Namespace) -> int:
+    """Compile everything beforehand: `npnets warmup`."""
+    warmup.run(warmup.DTYPES if arguments.dtype == "both" else (arguments.dtype,))
     return 0
 
 
@@ -141,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
     _bench_parser(commands.add_parser("bench", help="measure speed and memory against other frameworks",
         description=_BENCH, epilog=_BENCH_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
+    _warmup_parser(commands.add_parser("warmup", help="compile everything beforehand", description=_WARMUP,
+        formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
     return parser
 
 
@@ -271,6 +279,9 @@ def _bench_parser(parser: argparse.ArgumentParser) -> None:
         default=default.dtype,
         help="of weights and images (default: float32)",
     )
+    group.add_argument(
+        "--classes", type=int, default=default.classes, metavar="N", help="that the networks tell apart (default: 1000)"
+    )
 
     group = parser.add_argument_group("comparison")
     group.add_argument(
@@ -293,6 +304,23 @@ def _bench_parser(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--goal", action="store_true", help="instead: what npnets promises, and whether it is so")
     group.add_argument("--json", metavar="FILE", help="write everything, with a description of the machine")
     group.add_argument("--plot", metavar="FILE", help="draw it (PNG)")
+
+
+_WARMUP = """\
+Compile all kernels, for the processor of this machine, and keep them: about a
+minute. Later runs of npnets begin at once. Without this command everything is
+compiled and kept when it is first needed. What is kept already is only loaded.
+"""
+
+
+def _warmup_parser(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=warm)
+    parser.add_argument(
+        "--dtype",
+        choices=(*warmup.DTYPES, "both"),
+        default="float32",
+        help="of the networks and images (default: float32)",
+    )
 
 
 def _words(text: str) -> tuple[str, ...]:

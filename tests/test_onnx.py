@@ -7,7 +7,7 @@ import onnx
 import onnx.reference
 import onnxruntime
 import pytest
-from test_networks import CASES, STAGES, Case, assert_near
+from network_cases import CASES, STAGES, Case, assert_near
 from uninstalled import uninstall
 
 import npnets

@@ -6,7 +6,6 @@ Tests against PyTorch and of the paper's networks stand in test_plan_networks.py
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -216,6 +215,18 @@ def test_a_thread_too_many_leaves_the_work_to_the_others(monkeypatch):
     for _ in range(20):
         npnets.set_threads(2)
         np.testing.assert_array_equal(fast(x), right)
+
+
+@pytest.mark.parametrize("make", [mobilenet, shufflenet])
+@pytest.mark.parametrize("come", [1, 2, 3, 5])
+def test_threads_that_come_when_all_is_done(make, come, monkeypatch):
+    """There is room for three: the first does everything, whatever part of the batch is done together."""
+    fast, x = npnets.compile(make(dtype=np.float64)), images(5)
+    right = fast(x)
+    monkeypatch.setattr(plan, "members", lambda work: 3)
+    monkeypatch.setattr(plan, "team", lambda program, work, *given: [program(*given) for _ in range(come)])
+    for batch in 1, 3, 5:
+        np.testing.assert_array_equal(fast(x[:batch]), right[:batch])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -441,29 +452,6 @@ def test_profile(make):
 def test_bad_arguments_of_profile(x, repeats, message):
     with pytest.raises(ValueError, match=message):
         npnets.compile(mobilenet(dtype=np.float64)).profile(x, repeats=repeats)
-
-
-# -- getting ready -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("terminal", "patience", "shown"), [(True, 0.0, True), (False, 0.0, False), (True, 60, False)])
-def test_a_terminal_is_told_about_compiling(terminal, patience, shown, monkeypatch, capsys):
-    """Only after a while: kernels that are kept from before load at once."""
-    monkeypatch.setattr(plan, "_prepared", set())
-    monkeypatch.setattr(plan, "PATIENCE", patience)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    slow = plan.Compiled
-
-    def compiled(net):
-        time.sleep(0.2)
-        return slow(net)
-
-    monkeypatch.setattr(plan, "Compiled", compiled)
-    plan.prepare(np.dtype(np.float32))
-    text = capsys.readouterr().err
-    assert text == shown * "npnets: compiling the inference kernels for float32; they are kept for the next time\n"
-    plan.prepare(np.dtype(np.float32))
-    assert capsys.readouterr().err == ""
 
 
 # -- the words of depthwise convolution --------------------------------------------------------------------------------

@@ -42,6 +42,10 @@ def named(case):
     return f"test_exact.py::test_named_case[{case}]"
 
 
+def simd(what):
+    return f"test_simd.py::test_{what}"
+
+
 MISTAKES = {
     # -- loops
     "conv2d: groups interleaved": Mistake(
@@ -209,15 +213,6 @@ MISTAKES = {
     "windows: shifted pixels taken for products of pixels": Mistake(
         "kernels/windows.py", "axis[FIRST] == 0 and ", "", named("as many windows as pixels of each kind"), "numba"
     ),
-    "product: the last row dropped": Mistake(
-        "kernels/product.py", "end, n = last - 1, 0", "end, n = last - 2, 0", adjoint("pointwise_conv2d"), "numba"
-    ),
-    "product: tiles of five rows counted as six": Mistake(
-        "kernels/product.py", "p += 6 if six else 5", "p += 6", adjoint("pointwise_conv2d"), "numba"
-    ),
-    "product: a panel's first row taken for its last": Mistake(
-        "kernels/product.py", "b0 += (K + 1) * C * W", "b0 += K * C * W", adjoint("pointwise_conv2d"), "numba"
-    ),
     "pack: the first panel for all": Mistake(
         "kernels/product.py", "g * step_g + n0 * step_n", "g * step_g", adjoint("conv2d"), "numba"
     ),
@@ -231,13 +226,6 @@ MISTAKES = {
         "total += a[rows[q] + a0 + taps[t0] + k] * b",
         adjoint("conv2d"),
         "numba",
-    ),
-    "depthwise tile: the weights one entry early": Mistake(
-        "kernels/_plain.py", "b[b0 + m * (K + 1) + k + 1]", "b[b0 + m * (K + 1) + k]",
-        adjoint("depthwise_conv2d"), "numba",
-    ),
-    "depthwise tile of the weight: a row replaces the one before": Mistake(
-        "kernels/_plain.py", "sums[s0 + m * K + k] +=", "sums[s0 + m * K + k] =", adjoint("depthwise_conv2d"), "numba"
     ),
     "conv2d kernel: what is outside not 0": Mistake(
         "kernels/conv2d.py", "splat(out, 0.0)", "splat(out, 1.0)", adjoint("conv2d"), "numba"
@@ -328,16 +316,134 @@ MISTAKES = {
         "kernels/loss.py", "exps[right] -= (one - e) / B", "exps[right] -= one / B",
         "test_derivatives.py::test_softmax_cross_entropy", "numba",
     ),
+    # -- vectors
+    "plain where_inside: what is on the bound inside": Mistake(
+        "kernels/_plain.py", "(x <= low) | (x >= high)", "(x < low) | (x >= high)", simd("words"), "numba"
+    ),
+    "plain where_inside: infinity less infinity": Mistake(
+        "kernels/_plain.py", "type(value)(0)", "value - value", simd("words"), "numba"
+    ),
+    "plain largest: a NaN replaced by what follows": Mistake(
+        "kernels/_plain.py", "(x > y) | (x != x)", "x > y", simd("words"), "numba"
+    ),
+    "plain clamp: a NaN becomes the bound": Mistake(
+        "kernels/_plain.py", "low if x < low else (high if x > high else x)", "max(low, min(x, high))",
+        simd("words"), "numba",
+    ),
+    "plain tile: a row that is repeated added to twice": Mistake(
+        "kernels/_plain.py", "for q in range(p, min(p + R, last + 1)):",
+        "for q in [min(p + r, last) for r in range(R)]:", simd("any_number_of_rows"), "numba",
+    ),
+    "plain tile: the start taken for the first term": Mistake(
+        "kernels/_plain.py", "b[b0 + (k + 1) * C + n]", "b[b0 + k * C + n]", simd("multiply_tile"), "numba"
+    ),
+    "plain depthwise tile: no room for the start": Mistake(
+        "kernels/_plain.py", "b[b0 + m * (K + 1) + k + 1]", "b[b0 + m * K + k + 1]", simd("weigh_tile"), "numba"
+    ),
+    "plain depthwise row: the stride forgotten": Mistake(
+        "kernels/_plain.py", "(S * t + j) * pixel", "(t + j) * pixel", simd("weigh_row"), "numba"
+    ),
+    "depthwise tile of the weight: a row replaces the one before": Mistake(
+        "kernels/_plain.py", "sums[s0 + m * K + k] +=", "sums[s0 + m * K + k] =", simd("sum_tile"), "numba"
+    ),
+    "pack: the first of the terms that no vector moves dropped": Mistake(
+        "kernels/product.py", "for row in range(k, K):", "for row in range(k + 1, K):", simd("pack"), "numba"
+    ),
+    "pack: the first group's start for all": Mistake(
+        "kernels/product.py", "start[g * N + n]", "start[n]", simd("pack"), "numba"
+    ),
+    "panels: one vector beside four": Mistake(
+        "kernels/product.py", "return COLUMNS - 1", "return COLUMNS",
+        simd("panels_are_as_wide_as_a_tile_may_be"), "numba",
+    ),
+    "panel product: panels of another width than packed": Mistake(
+        "kernels/product.py", "C = panel_vectors(vectors)\n        columns",
+        "C = min(vectors, COLUMNS)\n        columns", simd("multiply"), "numba",
+    ),
+    "panel product: the next panel without its start": Mistake(
+        "kernels/product.py", "b0 += (K + 1) * C * W", "b0 += K * C * W", simd("multiply"), "numba"
+    ),
+    "panel product: the rows after the last whole tile dropped": Mistake(
+        "kernels/product.py", "(last - first + 5) // 6", "(last - first) // 6", simd("any_number_of_rows"), "numba"
+    ),
+    "panel product: a row between two tiles left out": Mistake(
+        "kernels/product.py", "p += 6 if six else 5", "p += 6", simd("any_number_of_rows"), "numba"
+    ),
+    "panel product: the row behind the last repeated": Mistake(
+        "kernels/product.py", "end, n = last - 1, 0", "end, n = last, 0", simd("any_number_of_rows"), "numba"
+    ),
+    "pack: columns beyond the last not cleared": Mistake(
+        "kernels/product.py", "if column < N else 0.0", "if column < N else out[0]", simd("pack"), "vectors"
+    ),
+    "pack: the next row's values beyond the last column": Mistake(
+        "kernels/product.py", "load(w, i) if n + W <= N else load_part(w, i, N - n)", "load(w, i)",
+        simd("pack"), "vectors",
+    ),
+    "transpose: the halves exchanged": Mistake(
+        "kernels/_vectors.py", "for mask in (low, high)", "for mask in (high, low)", simd("transpose"), "vectors"
+    ),
+    "vector fma: rounded twice": Mistake(
+        "kernels/_vectors.py", 'self._call("llvm.fma", self.vector, x, y, z)',
+        "self.builder.fadd(self.builder.fmul(x, y), z)", simd("fma"), "vectors",
+    ),
+    "vector clamp: a NaN becomes the bound": Mistake(
+        "kernels/_vectors.py", 'fcmp_ordered("<", x, low)', 'fcmp_unordered("<", x, low)', simd("words"), "vectors"
+    ),
+    "vector where_inside: what is on the bound inside": Mistake(
+        "kernels/_vectors.py", 'fcmp_ordered("<=", seen, least)', 'fcmp_ordered("<", seen, least)',
+        simd("words"), "vectors",
+    ),
+    "vector largest: a NaN replaced by what follows": Mistake(
+        "kernels/_vectors.py", "e.builder.or_(above, nan)", "above", simd("words"), "vectors"
+    ),
+    "store of a part: without its mask": Mistake(
+        "kernels/_vectors.py", "e.store_masked(vector, e.place(a, array, index), e.first(first))",
+        "e.store(vector, e.place(a, array, index))", simd("moves"), "vectors",
+    ),
+    "parts: one lane too many": Mistake(
+        "kernels/_vectors.py", 'icmp_signed("<", numbers', 'icmp_signed("<=", numbers', simd("moves"), "vectors"
+    ),
+    "vector tile: the next vector one lane further": Mistake(
+        "kernels/_vectors.py", "ir.Constant(INT64, vectors * self.lanes)", "ir.Constant(INT64, vectors)",
+        simd("multiply_tile"), "vectors",
+    ),
+    "vector tile: the first row added to all": Mistake(
+        "kernels/_vectors.py", "e.entry(added_rows, added_rows_, q[r])", "e.entry(added_rows, added_rows_, q[0])",
+        simd("multiply_tile"), "vectors",
+    ),
+    "vector tile: the upper bound forgotten": Mistake(
+        "kernels/_vectors.py", 'bounded = builder.fcmp_ordered("<", high_', 'bounded = builder.fcmp_ordered(">", high_',
+        simd("multiply_tile"), "vectors",
+    ),
+    "vector depthwise row: the stride forgotten": Mistake(
+        "kernels/_vectors.py",
+        "if 0 <= c - t * stride < 3:\n                    sums[t] = e.fma(weight[c - t * stride]",
+        "if 0 <= c - t < 3:\n                    sums[t] = e.fma(weight[c - t]", simd("weigh_row"), "vectors",
+    ),
+    "vector depthwise tile of the weight: the first entry's sums for all": Mistake(
+        "kernels/_vectors.py", "place = builder.gep(mine, [builder.mul(k, lanes)])", "place = mine",
+        simd("sum_tile"), "vectors",
+    ),
+    "vector depthwise tile: the weights of the first vector for all": Mistake(
+        "kernels/_vectors.py", "weights = builder.gep(panel, [builder.mul(m, step)])", "weights = panel",
+        simd("weigh_tile"), "vectors",
+    ),
 }  # fmt: skip
 
 
 def run(folder, tests, implementations):
-    """Run tests on the package in `folder`, without Numba's compiler; return pytest's exit code and what it wrote."""
+    """Run tests on the package in `folder`; return pytest's exit code and what it wrote.
+
+    Numba's compiler is off but for "vectors", which are nothing without it: for them it has the form that any CPU runs.
+    """
+    off = implementations != "vectors"
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "NUMBA_DISABLE_JIT": "1",
+        "NUMBA_DISABLE_JIT": str(int(off)),
+        "NUMBA_CACHE_DIR": str(folder / "cache"),
+        "NPNETS_SIMD": "plain" if off else "neon",
         "NPNETS_EXAMPLES": "20",
         "NPNETS_IMPLEMENTATIONS": implementations,
     }
@@ -374,11 +480,11 @@ def outcomes(request, tmp_path_factory):
         yield {name: pool.submit(plant, MISTAKES[name], tmp_path_factory.mktemp("planted")) for name in names}
 
 
-def test_no_mistake(tmp_path):
+@pytest.mark.parametrize("implementations", ["loops numpy numba threads", "vectors"])
+def test_no_mistake(implementations, tmp_path):
     """Without a mistake the same tests pass, so that what fails below fails because of it."""
-    code, output = run(
-        copy(tmp_path), sorted({mistake.test for mistake in MISTAKES.values()}), "loops numpy numba threads"
-    )
+    tests = {mistake.test for mistake in MISTAKES.values() if mistake.implementation in implementations}
+    code, output = run(copy(tmp_path), sorted(tests), implementations)
     assert code == pytest.ExitCode.OK, output
 
 

@@ -17,7 +17,7 @@ from npnets.bench.machine import describe
 from npnets.bench.measure import Row, measure
 from npnets.bench.memory import RUNS
 from npnets.bench.peak import Peaks, peaks
-from npnets.bench.work import Work, many
+from npnets.bench.work import CLASSES, Work, many
 
 NETS = ("mobilenet", "shufflenet")
 FORWARD_BATCHES, TRAINING_BATCH, SIDE = (1, 8), 16, 224
@@ -34,7 +34,7 @@ class Options:
     ----------
     net, batch, side, threads
         Of the rows, each combined with each.
-    train, dtype
+    train, dtype, classes
         Of all rows.
     against
         The peers; by default all that can do the work.
@@ -54,6 +54,7 @@ class Options:
     threads: Sequence[int] | None = None
     train: bool = False
     dtype: str = "float32"
+    classes: int = CLASSES
     against: Sequence[str] | None = None
     seconds: float = 10.0
     rounds: int | None = None
@@ -135,7 +136,7 @@ def _rows(session: Session) -> dict[str, Any]:
     options = session.options
     batches = options.batch or ((TRAINING_BATCH,) if options.train else FORWARD_BATCHES)
     works = [
-        Work(net, batch, side, options.train, options.dtype)
+        Work(net, batch, side, options.train, options.dtype, options.classes)
         for net, side, batch in product(options.net or NETS, options.side or (SIDE,), batches)
     ]
     rows = []
@@ -178,7 +179,7 @@ def _scaling(session: Session) -> dict[str, Any]:
         series = [("batch", batch, usual) for batch in batches]
         series += [("side", min(batches), side) for side in sides]
         for name, batch, side in series:
-            work = Work(net, batch, side, options.train, options.dtype)
+            work = Work(net, batch, side, options.train, options.dtype, options.classes)
             row = session.row(work, threads, session.against, 1)
             points += [
                 {
@@ -215,6 +216,7 @@ def _checked(options: Options) -> Sequence[str]:
     for name in ("batch", "side", "threads"):
         for value in getattr(options, name) or ():
             _check.integer(name, value, 1)
+    _check.integer("classes", options.classes, 1)
     _check.number("seconds", options.seconds, least=0.0, strictly=True)
     if options.rounds is not None:
         _check.integer("rounds", options.rounds, 1)
@@ -247,6 +249,7 @@ def _refuse_together(options: Options) -> None:
             "threads",
             "train",
             "dtype",
+            "classes",
             "against",
             "seconds",
             "rounds",

@@ -15,6 +15,8 @@ NETS = 'must be "mobilenet", "mobilenet:WIDTH", "shufflenet", "shufflenet:SCALE"
 # Of each step of training, on all sides: PyTorch's optimiser does the same with them.
 SGD_OPTIONS: dict[str, Any] = {"lr": 0.001, "momentum": 0.9, "weight_decay": 4e-5, "nesterov": True}
 
+CLASSES = 1000  # ImageNet's
+
 # A step is counted as three forward passes: each product has two gradients, of the same size.
 PASSES_OF_A_STEP = 3
 
@@ -33,6 +35,8 @@ class Work:
         A step of training (forward, backward, SGD), or else a forward pass in eval mode.
     dtype
         "float32" or "float64".
+    classes
+        What the network tells apart.
     """
 
     net: str
@@ -40,11 +44,13 @@ class Work:
     side: int
     train: bool = False
     dtype: str = "float32"
+    classes: int = CLASSES
 
     def __post_init__(self) -> None:
         _parsed(self.net)
         _check.integer("batch", self.batch, 1)
         _check.integer("side", self.side, 1)
+        _check.integer("classes", self.classes, 1)
 
     @property
     def name(self) -> str:
@@ -62,8 +68,9 @@ class Work:
         'ShuffleNet V1 0.5x g=3, 224 x 224, batch 8, forward'
         """
         what = "training step" if self.train else "forward"
+        classes = "" if self.classes == CLASSES else f", {many(self.classes, 'class', 'es')}"
         double = "" if self.dtype == "float32" else f", {self.dtype}"
-        return f"{self.name}, {self.side} x {self.side}, batch {self.batch}, {what}{double}"
+        return f"{self.name}, {self.side} x {self.side}, batch {self.batch}{classes}, {what}{double}"
 
     def network(self) -> Network:
         """Build the network, with weights and running statistics drawn so that signals neither fade nor grow."""
@@ -71,7 +78,7 @@ class Work:
         options: dict[str, Any] = {"width": numbers[0]} if kind is MobileNetV1 else {
             "scale": numbers[0], "groups": numbers[1],
         }  # fmt: skip
-        net: Network = kind(**{**options, "dtype": self.dtype})
+        net: Network = kind(**{**options, "dtype": self.dtype, "num_classes": self.classes})
         random = np.random.default_rng(0)
         net.load_state_dict({name: _drawn(random, name, value) for name, value in net.state_dict().items()})
         return net.train() if self.train else net.eval()
@@ -84,7 +91,7 @@ class Work:
 
     def labels(self) -> Array:
         """Return the labels (B,)."""
-        return np.random.default_rng(2).integers(0, 1000, self.batch)
+        return np.random.default_rng(2).integers(0, self.classes, self.batch)
 
     def flops(self) -> int:
         """Return the floating-point operations of convolutions and classifier: two for each mult-add."""
@@ -92,7 +99,7 @@ class Work:
         return 2 * mult_adds * self.batch * (PASSES_OF_A_STEP if self.train else 1)
 
 
-def many(count: int, what: str) -> str:
+def many(count: int, what: str, ending: str = "s") -> str:
     """Return a number with its unit.
 
     Examples
@@ -100,7 +107,7 @@ def many(count: int, what: str) -> str:
     >>> many(1, "thread"), many(2, "thread")
     ('1 thread', '2 threads')
     """
-    return f"{count} {what}{'s' * (count != 1)}"
+    return f"{count} {what}{ending * (count != 1)}"
 
 
 def _parsed(net: str) -> tuple[type[Network], tuple[float, int]]:

@@ -87,7 +87,7 @@ def clamp(x: Any, low: Any, high: Any) -> Any:
 @jit
 def where_inside(x: Any, low: Any, high: Any, value: Any) -> Any:
     """Return the value, or 0 where x <= low or x >= high: a NaN in x counts as inside."""
-    return value - value if (x <= low) | (x >= high) else value
+    return type(value)(0) if (x <= low) | (x >= high) else value  # the value may be infinite
 
 
 @jit

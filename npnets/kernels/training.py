@@ -17,12 +17,46 @@ So of each layer the forward pass reads one array and writes one; the backward p
 batch norm's gradient dx = gamma r (dz - sum dz / n - h sum dz h / n), h = (raw - mean) r, is linear in dz and raw for
 each channel: A = gamma r, B = -A r sum(dz h) / n, C = -A sum(dz) / n - B mean.
 
+A product's task is some blocks of pixels; each block passes through the caches once::
+
+    forward    raw[in] --act--> a  (30-240 pixels x S)  --tiles--> block of raw[out] --mean, squares--> raw[out]
+    backward   dz, raw[out] --A, B, C--> draw, as rows and as panels
+               raw[in] ------act-------> a               a^T draw, added to the task's own dweight
+                                                         draw weight^T --mask, two sums--> dz[in]
+
+A depthwise convolution's task is some images: the three rows that a row of the output needs are in a ring, each
+normalised once::
+
+    ring of rows of a      . x x x x x .         made when the next row of the output needs it; its margins stay 0
+                           . x x x x x .   -->   one row of raw[out], nine weights and three sums in registers
+                           . x x x x x .
+
+ShuffleNet's shuffle moves nothing. The depthwise convolution runs in the order that its input is in, each channel with
+the weight, gamma and beta that it has behind the shuffle; the next product reads its terms in the shuffled order, which
+is only another table of taps. Backwards the product's gradient by its input is put back into order, a block at a time.
+(As a walk of its own in each direction, the shuffle took 12 of 150 ms.) Where a unit adds its branch to the shortcut,
+the next unit's first product masks the sum's gradient and takes the branch's two sums while the block is in the cache.
+
 Rows of channels are as long as whole vectors (S values for C channels), so that no loop over channels has an end to
 treat: the values between C and S belong to no channel and never meet one that does.
 
 Statistics: a block's mean and squared distances from it are taken in two walks while the block is in the cache, in the
 dtype of the data; the blocks' are summed in float64, in the order of the tasks. Weight gradients are summed in a fixed
 number of chunks of pixels. So the bits depend on the shapes alone, not on the threads.
+
+Measured on two cores of a Zen 4 of 3.7 GHz, whose limits are 234 GF/s and 41 GB/s, batch 16 at 224 x 224
+(milliseconds; the limit: three forward passes' multiply-adds at 234 GF/s)::
+
+                        step   limit   products               depthwise, both ways   pools, joins, stem, the rest
+    MobileNet 1.0        335     231   83 + 178 at 205 GF/s           18 + 39                       17
+    ShuffleNet 1x g=3    137      57   27 +  70 at 130 GF/s            4 +  8                       28
+
+The depthwise convolutions are at the speed of memory. A product of ShuffleNet has 20 or 40 columns in a group, which
+fill 62 and 83 % of their vectors, and few multiply-adds for each value that it moves.
+
+Tried, and no gain: larger and smaller blocks and tasks (all slower or within the noise); tasks with a part of a
+depthwise convolution's channels (memory is read best in whole rows); writing past the caches where all maps of a layer
+fit into them; prefetching for writing.
 """
 
 import numpy as np
@@ -55,8 +89,8 @@ from npnets.kernels.team import complete, take, wait
 
 (KIND, TASKS, SOURCE, TARGET, DEPTH, WIDTH, GROUPS, WEIGHT, PACKED, TURNED, PARTIAL, BLOCK, BLOCKS, STRIDE_V, STRIDE_H,
  TOP, LEFT, SHUFFLE, TAPS, SOURCE_ROWS, TARGET_ROWS, WEIGHT_ROWS, PIXEL_TAPS, ADDED, SHORT, SHORT_AT, SHORT_SIDE,
- COUNTED, ALONGSIDE, BIAS) = range(30)  # fmt: skip
-PHASE_FIELDS = 30
+ COUNTED, ALONGSIDE, BIAS, TERMS, SUMMED) = range(32)  # fmt: skip
+PHASE_FIELDS = 32
 
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
 
@@ -185,6 +219,15 @@ def _panels(x: Array, at: int, step: int, pixels: int, N: int, groups: int, out:
 
 
 @jit
+def _permute(x: Array, at: int, out: Array, o: int, S: int, C: int, pixels: int, tables: Array, t: int) -> None:
+    """out[p, m] = x[p, table[m]]."""
+    order = tables[t : t + C]
+    for p in range(pixels):
+        for m in range(C):
+            out[o + p * S + m] = x[at + p * S + order[m]]
+
+
+@jit
 def _panel_values(pixels: int, N: int, W: int) -> int:
     """Return how many values one group's panels take."""
     return (pixels + 1) * ((N + W - 1) // W) * W
@@ -232,7 +275,7 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
     S, T, K, N, P = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK]
     pixels, stem = f[COUNTED], f[KIND] == STEM
     rows, out_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
-    taps = tables[f[TAPS] : f[TAPS] + K]
+    taps = tables[f[TAPS] : f[TAPS] + K * f[GROUPS]]
     size, line = _panel_values(K, N, lanes(arena)), 64 // arena.itemsize
     s = 3 * task * T
     if target[NORMED]:
@@ -252,7 +295,7 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
         part_out = 0 if target[STREAMS] else P * T // (line * f[GROUPS])
         made, made_at = (scratch, 2 * T) if target[NORMED] else (arena, out)
         for g in range(f[GROUPS]):
-            multiply(a, rows, 0, n, at + g * K, taps, 0, K, packed, f[PACKED] + g * size, N, arena, out_rows, False,
+            multiply(a, rows, 0, n, at, taps, g * K, K, packed, f[PACKED] + g * size, N, arena, out_rows, False,
                      made, out_rows, made_at + g * N, -np.inf, np.inf, arena, near_in + g * part_in * line, part_in,
                      near_out + g * part_out * line, part_out)  # fmt: skip
         if target[NORMED]:
@@ -260,9 +303,14 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
 
 
 @jit
-def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
-                  x: Array, arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
-    """In the cache: a (the source as it was seen), draw as rows and as panels. The images need no gradient."""
+def _product_back(f: Array, task: int, source: Array, target: Array, summed: Array, bounds: Array, tables: Array,
+                  packed: Array, x: Array, arena: Array, numbers: Array, sums: Array, scratch: Array
+                  ) -> None:  # fmt: skip
+    """In the cache: a (the source as it was seen), draw as rows and as panels. The images need no gradient.
+
+    `summed` is the map whose batch norm needs sums of the source's gradient: the source, or, where that is the sum of a
+    shortcut and a branch, the branch.
+    """
     S, T, K, N, P, G = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK], f[GROUPS]
     pixels, stem = f[COUNTED], f[KIND] == STEM_BACK
     W = lanes(arena)
@@ -274,11 +322,12 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
     d_at = a_at + P * step
     p_at = d_at + P * T + 4 * W
     b_at = p_at + G * _panel_values(P, N, W)  # the gradient by the source, before it is masked
+    m_at = b_at if f[SHUFFLE] < 0 else b_at + P * S  # and shuffled back
     rows, d_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
-    taps, weight_rows = tables[f[TAPS] : f[TAPS] + max(K, N)], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K]
-    pixel_taps = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P]
+    taps, weight_rows = tables[f[TAPS] : f[TAPS] + K * G], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K * G]
+    pixel_taps, terms = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P], tables[f[TERMS] : f[TERMS] + N]
     s = 3 * task * S
-    if source[NORMED]:
+    if summed[NORMED]:
         sums[s : s + 2 * S] = 0.0
     part = f[PARTIAL] + task * K * N * G
     begun = False
@@ -296,26 +345,33 @@ def _product_back(f: Array, task: int, source: Array, target: Array, bounds: Arr
                       step)  # fmt: skip
         else:
             a, a0 = arena, at
+            if summed[NORMED]:
+                for i in range(0, n * S, line):
+                    prefetch(arena, summed[AT] + p * S + i)
         near_dz, near_t = target[GRADIENT] + (p + n) * target[GRADIENT_STRIDE], target[AT] + (p + n) * T
         part_t, part_s = P * T // (line * G), P * S // (line * G)
         part_back = 0 if source[STREAMS] else part_s
-        d, d0 = (scratch, b_at) if source[NORMED] else (arena, back)
+        there = arena[back:]
+        d = scratch[b_at:] if summed[NORMED] else there
         for g in range(G):
             # dweight[m, n] += sum_p a[p, m] draw[p, n]
-            multiply(a, taps, 0, K, a0 + g * K, pixel_taps, 0, n, scratch,
+            multiply(a, taps, g * K, (g + 1) * K, a0, pixel_taps, 0, n, scratch,
                      p_at + g * _panel_values(n, N, W), N, arena, weight_rows, begun, arena, weight_rows, part + g * N,
                      -np.inf, np.inf, arena, near_dz + g * part_t * line, part_t, near_t + g * part_t * line,
                      part_t)  # fmt: skip
             if not stem:
                 # da[p, m] = sum_n draw[p, n] weight[m, n]
-                multiply(scratch, d_rows, 0, n, d_at + g * N, taps, 0, N, packed, f[TURNED] + g * size, K, arena, rows,
-                         f[ADDED] != 0, d, rows, d0 + g * K, -np.inf, np.inf, arena,
+                multiply(scratch, d_rows, 0, n, d_at + g * N, terms, 0, N, packed, f[TURNED] + g * size, K, there, rows,
+                         f[ADDED] != 0, d, rows, g * K, -np.inf, np.inf, arena,
                          at + P * S + g * part_s * line, part_s, back + P * S + g * part_s * line,
                          part_back)  # fmt: skip
         begun = True
-        if source[NORMED]:
-            _mask_and_sum(scratch, b_at, S, scratch, a_at, step, arena, at, S, back, S, n, source[STREAMS] != 0,
-                          numbers, source[COEFFICIENTS], S, bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
+        if f[SHUFFLE] >= 0:
+            _permute(scratch, b_at, scratch, m_at, S, K * G, n, tables, f[SHUFFLE])
+        if summed[NORMED]:
+            _mask_and_sum(scratch, m_at, S, a, a0, step, arena, summed[AT] + p * S, S, back, S, n,
+                          source[STREAMS] != 0, numbers, summed[COEFFICIENTS], S, bounds[0], bounds[1], sums, s,
+                          scratch)  # fmt: skip
 
 
 # -- depthwise convolutions, 3 x 3 -------------------------------------------------------------------------------------
@@ -371,29 +427,16 @@ def _columns_weight(x: Array, r: int, d: int, Q: int, step: int, out: Array, o: 
 
 
 @jit
-def _permute(x: Array, at: int, out: Array, o: int, S: int, C: int, pixels: int, tables: Array, t: int) -> None:
-    """out[p, m] = x[p, table[m]]."""
-    order = tables[t : t + C]
-    for p in range(pixels):
-        for m in range(C):
-            out[o + p * S + m] = x[at + p * S + order[m]]
-
-
-@jit
-def _source_row(arena: Array, f: Array, source: Array, b: int, r: int, m0: int, Q: int, bounds: Array, tables: Array,
-                numbers: Array, scratch: Array, o: int, spare: int) -> None:  # fmt: skip
+def _source_row(arena: Array, source: Array, b: int, r: int, m0: int, Q: int, bounds: Array, numbers: Array,
+                scratch: Array, o: int) -> None:  # fmt: skip
     """Put channels m0 .. m0 + Q of row r of image b, as the convolution sees them, to o."""
     S, columns = source[STRIDE], source[COLUMNS_]
     at, c = source[AT] + (b * source[HEIGHT] + r) * columns * S + m0, source[COEFFICIENTS] + m0
-    if f[SHUFFLE] < 0:
-        _activate(arena, at, S, Q, columns, numbers, c, S, bounds[0], bounds[1], scratch, o, Q)
-        return
-    _activate(arena, at, S, Q, columns, numbers, c, S, bounds[0], bounds[1], scratch, spare, Q)
-    _permute(scratch, spare, scratch, o, Q, source[CHANNELS], columns, tables, f[SHUFFLE])
+    _activate(arena, at, S, Q, columns, numbers, c, S, bounds[0], bounds[1], scratch, o, Q)
 
 
 @jit
-def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
+def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array, packed: Array,
                arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
     S, H, W = source[STRIDE], source[HEIGHT], source[COLUMNS_]
     h, w, sv, sh, top, left = target[HEIGHT], target[COLUMNS_], f[STRIDE_V], f[STRIDE_H], f[TOP], f[LEFT]
@@ -414,8 +457,8 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
             r = sv * k - top
             while ready < min(r + 3, H):
                 if ready >= r:
-                    _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
-                                ring + ready % 3 * line + left * Q, spare)  # fmt: skip
+                    _source_row(arena, source, b, ready, m0, Q, bounds, numbers, scratch,
+                                ring + ready % 3 * line + left * Q)  # fmt: skip
                 ready += 1
             r0 = ring + r % 3 * line if 0 <= r < H else nothing
             r1 = ring + (r + 1) % 3 * line if 0 <= r + 1 < H else nothing
@@ -429,7 +472,7 @@ def _depthwise(f: Array, task: int, source: Array, target: Array, bounds: Array,
 
 
 @jit
-def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: Array, tables: Array, packed: Array,
+def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: Array, packed: Array,
                     arena: Array, numbers: Array, sums: Array, scratch: Array) -> None:  # fmt: skip
     """Spread the gradient by the output out with zeros between, so that its columns meet those of the source.
 
@@ -459,8 +502,8 @@ def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: A
         for k in range(h):
             r = sv * k - top
             while ready < min(r + 3, H):
-                _source_row(arena, f, source, b, ready, m0, Q, bounds, tables, numbers, scratch,
-                            seen + ready % depth * line + left * Q, spare)  # fmt: skip
+                _source_row(arena, source, b, ready, m0, Q, bounds, numbers, scratch,
+                            seen + ready % depth * line + left * Q)  # fmt: skip
                 ready += 1
             d, pixel = spread + k % 4 * line + across * Q, (b * h + k) * w
             _norm_gradient(arena, target[GRADIENT] + pixel * gap + m0, gap, arena, target[AT] + pixel * S + m0, S, Q, w,
@@ -477,17 +520,17 @@ def _depthwise_back(f: Array, task: int, source: Array, target: Array, bounds: A
             # rows of dx that no later row of the gradient adds to
             end = H if k + 1 == h else min(H, sv * (k + 1) - top)
             while written < end:
-                _gradient_row(f, b, written, k, m0, Q, source, bounds, tables, packed, arena, numbers, sums, s,
+                _gradient_row(f, b, written, k, m0, Q, source, bounds, packed, arena, numbers, sums, s,
                               scratch, nothing, seen + written % depth * line, spread, line, spare)  # fmt: skip
                 written += 1
 
 
 @jit
-def _gradient_row(f: Array, b: int, r: int, k: int, m0: int, Q: int, source: Array, bounds: Array, tables: Array,
+def _gradient_row(f: Array, b: int, r: int, k: int, m0: int, Q: int, source: Array, bounds: Array,
                   packed: Array, arena: Array, numbers: Array, sums: Array, s: int, scratch: Array, nothing: int,
                   seen: int, spread: int, line: int, spare: int) -> None:  # fmt: skip
     """Row r of image b of dz[source], when the rows of the gradient up to k are in their ring."""
-    S, W, C, sv = source[STRIDE], source[COLUMNS_], source[CHANNELS], f[STRIDE_V]
+    S, W, sv = source[STRIDE], source[COLUMNS_], f[STRIDE_V]
     row = (b * source[HEIGHT] + r) * W * S + m0
     raw, back, turned = source[AT] + row, source[GRADIENT] + row, f[PACKED] + 9 * S + m0
     c = source[COEFFICIENTS] + m0
@@ -498,12 +541,7 @@ def _gradient_row(f: Array, b: int, r: int, k: int, m0: int, Q: int, source: Arr
     a = seen + f[LEFT] * Q
     ahead = raw if source[STREAMS] else back + W * S
     _columns(scratch, r0, r1, r2, Q, Q, packed, turned, S, scratch, spare, Q, W, arena, ahead, S)
-    d = spare
-    if f[SHUFFLE] >= 0:
-        _permute(scratch, spare, scratch, spare + line, S, C, W, tables, f[SHUFFLE] + C)
-        _activate(arena, raw, S, Q, W, numbers, c, S, bounds[0], bounds[1], scratch, spare, Q)
-        d, a = spare + line, spare
-    _mask_and_sum(scratch, d, Q, scratch, a, Q, arena, raw, S, back, Q, W, source[STREAMS] != 0, numbers, c, S,
+    _mask_and_sum(scratch, spare, Q, scratch, a, Q, arena, raw, S, back, Q, W, source[STREAMS] != 0, numbers, c, S,
                   bounds[0], bounds[1], sums, s, scratch)  # fmt: skip
 
 
@@ -703,6 +741,12 @@ def _shortcut_back(f: Array, b: int, target: Array, short: Array, arena: Array) 
 
 
 @jit
+def _number(f: Array, tables: Array, m: int) -> int:
+    """Return which of a layer's parameters channel m has: its own, or behind a shuffle that of where it would go."""
+    return m if f[SHUFFLE] < 0 else tables[f[SHUFFLE] + m]
+
+
+@jit
 def _pack(f: Array, task: int, tables: Array, params: Array, packed: Array, nothing: Array) -> None:
     """Lay out the weights of one convolution for this step: as panels, and turned for the gradient."""
     K, N, G, S = f[DEPTH], f[WIDTH], f[GROUPS], f[BLOCK]
@@ -710,8 +754,8 @@ def _pack(f: Array, task: int, tables: Array, params: Array, packed: Array, noth
     if S > 0:  # depthwise: (9, C) -> (9, S), and the taps backwards
         for tap in range(9):
             for m in range(K):
-                packed[f[PACKED] + tap * S + m] = w[tap * K + m]
-                packed[f[PACKED] + (17 - tap) * S + m] = w[tap * K + m]
+                weight = w[tap * K + _number(f, tables, m)]
+                packed[f[PACKED] + tap * S + m], packed[f[PACKED] + (17 - tap) * S + m] = weight, weight
         return
     g, W = task // 2, lanes(packed)
     if task % 2 == 0:
@@ -722,8 +766,8 @@ def _pack(f: Array, task: int, tables: Array, params: Array, packed: Array, noth
 
 
 @jit
-def _finish(f: Array, task: int, target: Array, bounds: Array, params: Array, buffers: Array, numbers: Array,
-            sums: Array) -> None:  # fmt: skip
+def _finish(f: Array, task: int, target: Array, bounds: Array, tables: Array, params: Array, buffers: Array,
+            numbers: Array, sums: Array) -> None:  # fmt: skip
     """Mean and variance of the batch, for 64 channels; the running ones move."""
     S, c, n = target[STRIDE], target[COEFFICIENTS], f[WIDTH]
     momentum, first = bounds[3], task * 64
@@ -740,19 +784,20 @@ def _finish(f: Array, task: int, target: Array, bounds: Array, params: Array, bu
         mean = totals[0, e] / n
         variance = max((totals[2, e] + totals[1, e] - totals[0, e] * mean) / n, 0.0)
         inverse = 1 / np.sqrt(variance + bounds[2])
-        gamma, beta = params[target[GAMMA] + m], params[target[GAMMA] + target[CHANNELS] + m]
+        number = _number(f, tables, m)
+        gamma, beta = params[target[GAMMA] + number], params[target[GAMMA] + target[CHANNELS] + number]
         numbers[c + SCALE * S + m] = gamma * inverse
         numbers[c + SHIFT * S + m] = beta - mean * gamma * inverse
         numbers[c + CENTRE * S + m] = mean
         numbers[c + INVERSE * S + m] = inverse
         unbiased = variance * (n / (n - 1))
-        i, j = target[MEAN] + m, target[VARIANCE] + m
+        i, j = target[MEAN] + number, target[VARIANCE] + number
         buffers[i] = buffers[i] * (1 - momentum) + momentum * mean
         buffers[j] = buffers[j] * (1 - momentum) + momentum * unbiased
 
 
 @jit
-def _finish_back(f: Array, task: int, target: Array, params: Array, grads: Array, numbers: Array,
+def _finish_back(f: Array, task: int, target: Array, tables: Array, params: Array, grads: Array, numbers: Array,
                  sums: Array) -> None:  # fmt: skip
     """Gradients of gamma and beta, and what the gradient by the convolution's output is made of."""
     S, c, n = target[STRIDE], target[COEFFICIENTS], f[WIDTH]
@@ -767,11 +812,12 @@ def _finish_back(f: Array, task: int, target: Array, params: Array, grads: Array
                 into[m] += part[m]
     for e in range(channels):
         m, total = first + e, totals[0, e]
+        gamma = target[GAMMA] + _number(f, tables, m)
         inverse = np.float64(numbers[c + INVERSE * S + m])
         dgamma = totals[1, e] * inverse
-        grads[target[GAMMA] + m] = dgamma
-        grads[target[GAMMA] + target[CHANNELS] + m] = total
-        by_gradient = params[target[GAMMA] + m] * inverse
+        grads[gamma] = dgamma
+        grads[gamma + target[CHANNELS]] = total
+        by_gradient = params[gamma] * inverse
         by_raw = -by_gradient * dgamma * inverse / n
         numbers[c + BY_GRADIENT * S + m] = by_gradient
         numbers[c + BY_RAW * S + m] = by_raw
@@ -779,17 +825,22 @@ def _finish_back(f: Array, task: int, target: Array, params: Array, grads: Array
 
 
 @jit
-def _reduce(f: Array, task: int, arena: Array, grads: Array) -> None:
+def _reduce(f: Array, task: int, tables: Array, arena: Array, grads: Array) -> None:
     """Sum a weight gradient's chunks, in their order."""
     rows, N, gap = f[DEPTH], f[WIDTH], f[BLOCK]
     for row in range(rows * task // f[TASKS], rows * (task + 1) // f[TASKS]):
-        into = grads[f[WEIGHT] + row * N : f[WEIGHT] + (row + 1) * N]
-        into[:] = 0.0
-        for chunk in range(f[COUNTED]):
-            at = f[PARTIAL] + (chunk * rows + row) * gap
+        first, w = f[PARTIAL] + row * gap, f[WEIGHT] + row * N
+        total = arena[first : first + N]
+        for chunk in range(1, f[COUNTED]):
+            at = first + chunk * rows * gap
             part = arena[at : at + N]
             for n in range(N):
-                into[n] += part[n]
+                total[n] += part[n]
+        if f[SHUFFLE] < 0:
+            grads[w : w + N] = total
+        else:
+            for n in range(N):
+                grads[w + _number(f, tables, n)] = total[n]
 
 
 @jit
@@ -839,21 +890,22 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
             if kind in (PRODUCT, STEM):
                 _product(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
             elif kind in (PRODUCT_BACK, STEM_BACK):
-                _product_back(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
+                _product_back(f, task, source, target, maps[f[SUMMED]], of_source, tables, packed, x, arena, numbers,
+                              sums, scratch)  # fmt: skip
             elif kind == DEPTHWISE:
-                _depthwise(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)
+                _depthwise(f, task, source, target, of_source, packed, arena, numbers, sums, scratch)
             elif kind == DEPTHWISE_BACK:
-                _depthwise_back(f, task, source, target, of_source, tables, packed, arena, numbers, sums, scratch)
+                _depthwise_back(f, task, source, target, of_source, packed, arena, numbers, sums, scratch)
             elif kind == PACK:
                 _pack(f, task, tables, params, packed, nothing)
             elif kind == FINISH:
-                _finish(f, task, target, of_target, params, buffers, numbers, sums)
+                _finish(f, task, target, of_target, tables, params, buffers, numbers, sums)
             elif kind == FINISH_BACK:
-                _finish_back(f, task, target, params, grads, numbers, sums)
+                _finish_back(f, task, target, tables, params, grads, numbers, sums)
             elif kind == MOVE:
                 _move(task, f[TASKS], params, grads, velocity, runs, rule)
             elif kind == REDUCE:
-                _reduce(f, task, arena, grads)
+                _reduce(f, task, tables, arena, grads)
             elif kind == KEEP:
                 _keep(task, source, target, of_source, arena, numbers)
             elif kind == KEEP_BACK:

@@ -4,8 +4,6 @@
 images of one size, where everything lies and in which order it is done; `kernels.inference` does it.
 """
 
-import sys
-import threading
 import time
 from collections import deque
 from functools import lru_cache
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnets._check import FLOATS, Array, image, integer
+from npnets._notice import compiling
 from npnets._parallel import members, team
 from npnets.kernels import inference
 from npnets.kernels.team import counters
@@ -25,9 +24,6 @@ __all__ = ["Compiled", "FusedStep", "compile", "prepare"]
 
 # How many sizes of images a compiled network keeps plans for, and workspaces of past calls.
 LAYOUTS, WORKSPACES = 16, 4
-
-# Compiling the kernels takes seconds, loading them a fraction of one.
-PATIENCE = 1.0
 
 
 class FusedStep(NamedTuple):
@@ -219,16 +215,8 @@ def prepare(dtype: np.dtype[Any]) -> None:
     dtype = np.dtype(dtype)
     if dtype in _prepared or dtype not in FLOATS:
         return
-    shown = sys.stderr is not None and sys.stderr.isatty()
-    text = f"npnets: compiling the inference kernels for {dtype}; they are kept for the next time"
-    message = threading.Timer(PATIENCE, print, [text], {"file": sys.stderr, "flush": True})
-    message.daemon = True
-    if shown:
-        message.start()
-    try:
+    with compiling(f"inference for {dtype}"):
         Compiled(MobileNetV1(rows=(), width=0.25, num_classes=1, dtype=dtype))(np.zeros((1, 3, 3, 3), dtype))
-    finally:
-        message.cancel()
     _prepared.add(dtype)
 
 

@@ -83,6 +83,7 @@ class _Layout:
         self.tables: list[Array] = []
         self.table_at: dict[tuple[object, ...], int] = {}
         self.sizes = {"arena": 0, "packed": 0, "numbers": 0, "sums": 0, "tables": 0}
+        self.branches: dict[int, _Map] = {}  # by the rows of the maps that are the sums of a shortcut and a branch
         self.scratch = 0
         self.partial = 0
         self.gradients = [0, 0, 0, 0]
@@ -148,7 +149,7 @@ class _Layout:
     def phase(self, kind: int, tasks: int, source: _Map, target: _Map, **fields: int) -> Array:
         """Return the row of a phase."""
         row = np.zeros(k.PHASE_FIELDS, np.int64)
-        row[[k.KIND, k.TASKS, k.SOURCE, k.TARGET]] = kind, tasks, source.row, target.row
+        row[[k.KIND, k.TASKS, k.SOURCE, k.TARGET, k.SHUFFLE]] = kind, tasks, source.row, target.row, -1
         for name, value in fields.items():
             row[getattr(k, name)] = value
         return row
@@ -158,19 +159,21 @@ class _Layout:
         self.sizes["sums"] = max(self.sizes["sums"], rows * 3 * made.stride)
         return rows
 
-    def finishes(self, target: _Map, rows: int) -> tuple[Array, Array]:
+    def finishes(self, target: _Map, rows: int, shuffle: int = -1) -> tuple[Array, Array]:
         """Return the phases after a map's statistics, of so many tasks, and after the sums for its norm's gradient.
 
         From how many tasks these come is for whoever reads the map to say (`_counted`).
         """
         tasks, n = -(-target.channels // 64), self.batch * target.height * target.width
-        forward = self.phase(k.FINISH, tasks, target, target, COUNTED=self.summed(target, rows), WIDTH=n)
-        return forward, self.phase(k.FINISH_BACK, tasks, target, target, WIDTH=n)
+        forward = self.phase(k.FINISH, tasks, target, target, COUNTED=self.summed(target, rows), WIDTH=n,
+                             SHUFFLE=shuffle)  # fmt: skip
+        return forward, self.phase(k.FINISH_BACK, tasks, target, target, WIDTH=n, SHUFFLE=shuffle)
 
-    def reduce(self, weight: int, chunks: int, rows: int, columns: int, gap: int, like: _Map) -> Array:
+    def reduce(self, weight: int, chunks: int, rows: int, columns: int, gap: int, like: _Map,
+               shuffle: int = -1) -> Array:  # fmt: skip
         """Return the phase that sums a weight's gradient."""
         return self.phase(k.REDUCE, min(rows, 16), like, like, WEIGHT=weight, COUNTED=chunks, DEPTH=rows,
-                          WIDTH=columns, BLOCK=gap)  # fmt: skip
+                          WIDTH=columns, BLOCK=gap, SHUFFLE=shuffle)  # fmt: skip
 
 
 class _Product(NamedTuple):
@@ -327,7 +330,7 @@ def _stem(o: _Layout, images: _Map, conv: Any, norm: Any, activation: Any) -> _M
     back = _split(pixels, depth + 2 * stride, BACKWARD_VALUES, _chunks(weight.size))
     out = o.activated(o.normed(place.out, N, o.turn, norm), activation)
     fields = {
-        "DEPTH": depth, "WIDTH": N, "GROUPS": 1, "COUNTED": pixels, "TAPS": o.steps(max(depth, N), 1),
+        "DEPTH": depth, "WIDTH": N, "GROUPS": 1, "COUNTED": pixels, "TAPS": o.steps(depth, 1), "TERMS": o.steps(N, 1),
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(depth, N, 1, o.dtype)),
         "STRIDE_V": place.stride[0], "STRIDE_H": place.stride[1], "TOP": place.before[0], "LEFT": place.before[1],
     }  # fmt: skip
@@ -362,22 +365,27 @@ def _counted(o: _Layout, source: _Map, rows: int) -> None:
         finish[k.COUNTED] = o.summed(source, rows)
 
 
-def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffle: int | None = None) -> _Map:
+def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffle: int = -1) -> _Map:
+    """Lay out a depthwise convolution.
+
+    A shuffle before it is not done: each channel has the weights that it would have there, whose numbers are in the
+    table `shuffle`, and the next product takes its terms in the shuffled order.
+    """
     place = _check.window((source.height, source.width), (3, 3), **conv.window)
     out = o.normed(place.out, source.channels, slot, norm)
     (sv, sh), (top, left), S = place.stride, place.before, source.stride
     fields = {
         "DEPTH": source.channels, "COUNTED": o.batch, "WEIGHT": o.flat.at(conv, "weight"),
         "PACKED": o.take("packed", 18 * S), "STRIDE_V": sv, "STRIDE_H": sh, "TOP": top, "LEFT": left,
-        "SHUFFLE": -1 if shuffle is None else _order(o, source.channels, shuffle),
+        "SHUFFLE": shuffle,
     }  # fmt: skip
     # a task has all channels of an image, for memory is read best in whole rows; but a few images are split
-    parts = 1 if shuffle is not None else max(1, LEAST_TASKS // max(1, o.batch))
+    parts = max(1, LEAST_TASKS // o.batch)
     channels = whole_vectors(-(-S // parts), o.dtype)
     images = -(-o.batch // DEPTHWISE_TASKS)  # of a task
     rows = -(-o.batch // images)
     tasks = rows * -(-S // channels)
-    finish, finish_back = o.finishes(out, rows)
+    finish, finish_back = o.finishes(out, rows, shuffle)
     _counted(o, source, rows)
     o.forward += [
         o.phase(k.PACK, 1, source, out, BLOCK=S, ALONGSIDE=1, **fields),
@@ -387,7 +395,7 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
     o.backward.append([
         finish_back,
         o.phase(k.DEPTHWISE_BACK, tasks, source, out, BLOCK=channels, BLOCKS=images, **fields),
-        o.reduce(fields["WEIGHT"], rows, 9, source.channels, S, out),
+        o.reduce(fields["WEIGHT"], rows, 9, source.channels, S, out, shuffle),
     ])  # fmt: skip
     o.partial = max(o.partial, rows * 9 * S)
     line = max(left + source.width, sh * (place.out[1] - 1) + 3 + max(0, 2 - left), source.width + 2) * channels
@@ -396,14 +404,13 @@ def _depthwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, shuffl
     return out
 
 
-def _order(o: _Layout, channels: int, groups: int) -> int:
-    """Return the place of the table of a channel shuffle, which channel m comes from, and of its inverse."""
-    order = np.arange(channels).reshape(groups, -1).T.ravel()
-    return o.table("shuffle", channels, groups, make=lambda: np.concatenate([order, np.argsort(order)]))
+def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, adds: bool = False,
+               order: Array | None = None, branch: _Map | None = None) -> _Map:  # fmt: skip
+    """Lay out a pointwise convolution.
 
-
-def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, adds: bool = False) -> _Map:
-    """Lay out a pointwise convolution; with `adds` its gradient is added to what is in its source's already."""
+    With `adds` its gradient is added to what is in its source's already. Its input is the source's channels in this
+    `order`. Where the source is the sum of a shortcut and a `branch`, it takes the sums for the branch's norm.
+    """
     weight, groups = conv.params["weight"], conv.groups
     K, N = len(weight), weight.shape[1] // groups
     S, T = source.stride, whole_vectors(weight.shape[1], o.dtype)
@@ -414,12 +421,15 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     lanes = vector(o.dtype)
     step = S + lanes if o.maps[source.row][k.NORMED] else S
     fields = {
-        "DEPTH": K, "WIDTH": N, "GROUPS": groups, "COUNTED": pixels, "TAPS": o.steps(max(K, N), 1),
+        "DEPTH": K, "WIDTH": N, "GROUPS": groups, "COUNTED": pixels, "ADDED": int(adds), "TERMS": o.steps(N, 1),
+        "TAPS": o.steps(K * groups, 1) if order is None else o.table("order", *order, make=lambda: order),
+        "SHUFFLE": -1 if order is None else _numbers(o, order),
         "WEIGHT": o.flat.at(conv, "weight"), "PACKED": o.take("packed", packed_size(K, N, groups, o.dtype)),
-        "TURNED": o.take("packed", packed_size(N, K, groups, o.dtype)), "ADDED": int(adds),
+        "TURNED": o.take("packed", packed_size(N, K, groups, o.dtype)),
     }  # fmt: skip
+    weight_rows = o.table("weight", K, N, groups, make=lambda: np.arange(K * groups) % K * (N * groups))
     finish, finish_back = o.finishes(out, ahead.tasks)
-    _counted(o, source, back.tasks)
+    _counted(o, branch or source, back.tasks)
     o.forward += [
         o.phase(k.PACK, 2 * groups, source, out, ALONGSIDE=1, **fields),
         o.phase(k.PRODUCT, ahead.tasks, source, out, BLOCK=ahead.block, BLOCKS=ahead.blocks,
@@ -430,14 +440,20 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
         finish_back,
         o.phase(k.PRODUCT_BACK, back.tasks, source, out, BLOCK=back.block, BLOCKS=back.blocks,
                 SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
-                WEIGHT_ROWS=o.steps(K, N * groups), PIXEL_TAPS=o.steps(back.block, step), **fields),
+                WEIGHT_ROWS=weight_rows, PIXEL_TAPS=o.steps(back.block, step), SUMMED=(branch or source).row,
+                **fields),
         o.reduce(fields["WEIGHT"], back.tasks, K, N * groups, N * groups, out),
     ])  # fmt: skip
     o.partial = max(o.partial, back.tasks * weight.size)
     panels = packed_size(back.block, N, groups, o.dtype)
     o.scratch = max(o.scratch, 2 * T + ahead.block * (S + T) + 64,
-                    2 * S + back.block * (2 * S + lanes + T) + 4 * lanes + panels + 64)  # fmt: skip
+                    2 * S + back.block * (3 * S + lanes + T) + 4 * lanes + panels + 64)  # fmt: skip
     return out
+
+
+def _numbers(o: _Layout, order: Array) -> int:
+    """Return the place of the table that says where in this order each channel is."""
+    return o.table("numbers", *order, make=lambda: np.argsort(order))
 
 
 def _max_pool(o: _Layout, source: _Map, pool: Any) -> _Map:
@@ -464,7 +480,7 @@ def _classifier(o: _Layout, source: _Map) -> _Map:
     ahead = _split(o.batch, S + T, FORWARD_VALUES, 2)
     back = _split(o.batch, S + 2 * T, BACKWARD_VALUES, 2)
     fields = {
-        "DEPTH": K, "WIDTH": N, "GROUPS": 1, "COUNTED": o.batch, "TAPS": o.steps(max(K, N), 1),
+        "DEPTH": K, "WIDTH": N, "GROUPS": 1, "COUNTED": o.batch, "TAPS": o.steps(K, 1), "TERMS": o.steps(N, 1),
         "WEIGHT": o.flat.at(layer, "weight"), "BIAS": o.flat.at(layer, "bias"),
         "PACKED": o.take("packed", packed_size(K, N, 1, o.dtype)),
         "TURNED": o.take("packed", packed_size(N, K, 1, o.dtype)),
@@ -505,12 +521,17 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
     c = unit.children
     if o.maps[source.row][k.NORMED]:
         source = _keep(o, source)
-    reduce = o.activated(_pointwise(o, source, c["reduce"], c["reduce_norm"], 2, adds=True), c["activation"])
-    groups = c["shuffle"].groups if "shuffle" in c else None
-    middle = _depthwise(o, reduce, c["depthwise"], c["depthwise_norm"], 3, groups)
+    branch = o.branches.get(source.row)
+    if branch is not None:
+        o.backward.pop()  # the join's own way back: this unit's first product goes it as well
+    reduce = _pointwise(o, source, c["reduce"], c["reduce_norm"], 2, adds=True, branch=branch)
+    reduce = o.activated(reduce, c["activation"])
+    order = np.arange(reduce.channels).reshape(c["shuffle"].groups, -1).T.ravel() if "shuffle" in c else None
+    shuffle = -1 if order is None else _numbers(o, order)
+    middle = _depthwise(o, reduce, c["depthwise"], c["depthwise_norm"], 3, shuffle)
     # where it joins, the shortcut's gradient is another array than the unit's; where it adds, the same
     slot = _other(o) if unit.joins else o.turn
-    expand = _pointwise(o, middle, c["expand"], c["expand_norm"], slot)
+    expand = _pointwise(o, middle, c["expand"], c["expand_norm"], slot, order=order)
     channels = expand.channels + (source.channels if unit.joins else 0)
     out = o.activated(o.map((expand.height, expand.width), channels, slot), unit.after)
     short_at = -1 if not unit.joins else 0 if unit.shortcut_first else expand.channels
@@ -526,7 +547,9 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
     _counted(o, expand, o.batch)
     o.forward.append(o.phase(k.JOIN, o.batch, expand, out, **fields))
     o.backward.append([o.phase(k.JOIN_BACK, o.batch, expand, out, **fields)])
-    if unit.joins:
+    if not unit.joins:
+        o.branches[out.row] = expand
+    else:
         o.backward[-1].append(o.phase(k.SHORTCUT_BACK, o.batch, expand, out, **fields))
     return out
 

@@ -1,8 +1,13 @@
 """One step of training."""
 
+from typing import Any
+
+import numpy as np
+
 from npnets._check import Array
 from npnets._config import implementation
-from npnets.models import Network
+from npnets._notice import compiling
+from npnets.models import MobileNetV1, Network
 from npnets.ops import softmax_cross_entropy
 from npnets.train.fused import program_for
 from npnets.train.sgd import SGD
@@ -58,6 +63,7 @@ def step_with_logits(
         x = net.images(x)
         program = program_for(net, x.shape)
     if program is not None:
+        prepare(net.dtype)
         logits = program.forward(x)
         loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
         program.backward(dlogits, optimizer)
@@ -67,3 +73,16 @@ def step_with_logits(
     net.backward(dlogits)
     optimizer.step()
     return float(loss), logits
+
+
+def prepare(dtype: np.dtype[Any]) -> None:
+    """Load the fused step's kernels for a dtype, or compile and keep them; `train_step` does so itself."""
+    if dtype in _prepared:
+        return
+    _prepared.add(dtype)
+    net = MobileNetV1(rows=((8, 1),), width=0.25, num_classes=2, dtype=dtype).train()
+    with compiling(f"the training step for {dtype}"):
+        train_step(net, SGD(net, lr=0.0), np.zeros((2, 2, 2, 3), dtype), np.zeros(2, np.int64))
+
+
+_prepared: set[np.dtype[Any]] = set()

@@ -23,22 +23,22 @@ of its own with only the entries that meet something, so that no zero is multipl
                                      +------------------+      +-------+
 
 A matrix of all windows, nine times as large as x, would go through memory; a block of it does not leave the cache, and
-is read for all 128 columns. Where each pixel meets only itself (a pointwise convolution), x is multiplied as it stands.
+serves all 128 columns. Where each pixel meets only itself (a pointwise convolution), x is multiplied as it stands.
 
 ::
 
     task: up to 256 terms of dw, up to 128 columns of a group
         for 128 pixels:                                        dout[pixels, columns], packed
             gather cols[pixels, terms]                         +---------+
-            dw[terms, columns] += product    +-----------+     | 32 KB   |   256 terms and 64 columns: the sums take
-                                             | 96 KB,    |     +---------+   48 KB and are read and written once for 128
-                                             | read by   |     | sums    |   pixels, for which they stay in registers
-                                             | columns   |     |         |
+            dw[terms, columns] += product    +-----------+     | 32 KB   |   the same convolution: 192 of 576 terms;
+                                             | 96 KB,    |     +---------+   the sums are read and written once for 128
+                                             | read by   |     | sums:   |   pixels, for which they stay in registers
+                                             | columns   |     | 48 KB   |
                                              +-----------+     +---------+
 
-A thread takes all its tasks through the same 512 pixels before it goes on to the next: they find x and dout in the
-cache, which took a group convolution from 47 to 84 GF/s. Where the tasks would be few the pixels are cut into parts,
-whose sums are added in order at the end.
+A thread takes all its tasks through the same 512 pixels before it goes on to the next, as they share x and dout: that
+took a group convolution from 61 to 48 ms. Where the tasks would be few the pixels are cut into parts, whose sums are
+added in order at the end.
 
 On one core of a Zen 4 of 3.7 GHz, whose limit is 117 GF/s, in GF/s::
 
@@ -48,8 +48,8 @@ On one core of a Zen 4 of 3.7 GHz, whose limit is 117 GF/s, in GF/s::
     pointwise, 512 to 512, 14 x 14            @pw@
     3 x 3, 3 to 32, stride 2, 224 x 224       @stem@
 
-The last one's by x fills 3 of a vector's 16 lanes. Buffers begin with a line of the cache: where all vectors crossed
-two lines, 3 x 3 fell from 95 to 50 GF/s.
+Gathering takes a tenth of the time of the first, but a half of the last one's, whose gradient by x moreover fills 3 of
+16 lanes.
 
 All blocks depend on the shapes alone, so that the bits are the same on any number of threads.
 """

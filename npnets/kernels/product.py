@@ -39,7 +39,7 @@ def packed_size(K: int, N: int, groups: int, dtype: np.dtype) -> int:
 
 @jit
 def buffer(like: Array, size: int) -> Array:
-    """Return room for so many values that begins with a line of the cache: half of the vectors would cross lines."""
+    """Return room for so many values that begins with a line of the cache, so that no vector crosses two lines."""
     line = 64 // like.itemsize
     room = np.empty(size + line, like.dtype)
     begin = -(room.ctypes.data // like.itemsize) % line

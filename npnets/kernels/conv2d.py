@@ -83,8 +83,8 @@ from npnets.kernels.windows import (
 
 # What a task computes, at most: pixels and columns. More columns would share what is gathered, but leave the cache.
 PIXELS, WIDTH = 512, 128
-# How many terms are summed at a time, and how many values are gathered at a time (for LEAST pixels it may be more).
-DEPTH, GATHERED, LEAST = 512, 48 * 1024, 24
+# How many terms are summed at a time, and how many values are gathered at a time.
+DEPTH, GATHERED = 512, 48 * 1024
 # Of the gradient by the weight: the terms that a task computes, and how many pixels are summed at a time.
 TERMS, SUMMED = 256, 128
 # Where there are fewer tasks than TASKS the pixels are cut further, for the threads. Each part packs the weights again,
@@ -137,7 +137,7 @@ def _gather(x: Array, c0: int, C: int, M: int, rows: Array, columns: Array, firs
 
 @jit
 def _copy(x: Array, at: int, count: int, out: Array, to: int) -> None:
-    """Copy values in whole vectors: what is written too much the next entry overwrites, or the next pixel."""
+    """Copy values in whole vectors: what is written too much the next entry overwrites, or it is between the pixels."""
     for k in range(0, count, lanes(x)):
         left = count - k
         store(out, to + k, load(x, at + k) if left >= lanes(x) else load_part(x, at + k, left))
@@ -205,7 +205,7 @@ def _product(start: int, stop: int, chunks: int, widths: int, pixels: int, x: Ar
     direct = meets_itself(rows) and meets_itself(columns)
     parts, most = (K + DEPTH - 1) // DEPTH, (pixels + chunks - 1) // chunks
     depth = (K + parts - 1) // parts
-    block, pitch = min(most, max(LEAST, GATHERED // depth)), depth + L
+    block, pitch = min(most, GATHERED // depth), depth + L
     if direct:
         block, pitch = most, groups * M
     cols = x if direct else buffer(x, block * pitch)

@@ -55,9 +55,19 @@ NAMED = {
     "a stride longer than the kernel": Case("depthwise_conv2d", ((1, 7, 8, 3), (1, 1, 3)), {"stride": 3}),
     "a kernel larger than the image": Case("conv2d", ((1, 2, 1, 2), (5, 4, 2, 3)), {"padding": (2, 2)}),
     "a 1 x 1 kernel with padding": Case("conv2d", ((1, 3, 2, 3), (1, 1, 3, 2)), {"padding": 1}),
-    "more pixels than the blocks of the weight's gradient": Case(
-        "pointwise_conv2d", ((3, 9, 11, 6), (3, 8)), {"groups": 2}
+    "an even kernel with as many outputs as pixels": Case("conv2d", ((2, 4, 3, 2), (2, 2, 2, 3)), {"padding": "same"}),
+    "as many windows as pixels of each kind": Case("conv2d", ((1, 6, 6, 2), (3, 3, 2, 3)), {"stride": 3, "padding": 1}),
+    # What the fast kernels cut into blocks.
+    "more pixels than are summed at once, in two parts": Case(
+        "pointwise_conv2d", ((3, 19, 19, 4), (2, 6)), {"groups": 2}
     ),
+    "more terms than are summed at once": Case("conv2d", ((1, 4, 3, 60), (3, 3, 60, 2)), {}),
+    "more columns than a task has": Case("pointwise_conv2d", ((1, 2, 3, 133), (133, 130)), {}),
+    "pixels of 1 KB": Case("depthwise_conv2d", ((2, 9, 9, 256), (2, 2, 256)), {}),
+    "a dilation far larger than the image": Case(
+        "depthwise_conv2d", ((1, 3, 4, 3), (2, 3, 3)), {"dilation": (1, 50), "padding": (0, 51)}
+    ),
+    "more windows than are gathered at once": Case("group_conv2d", ((1, 24, 25, 96), (3, 3, 12, 8)), {"groups": 8}),
     "windows that overlap, all values equal": Case(
         "max_pool2d", ((2, 6, 5, 3),), {"kernel_size": 3, "stride": 1}, unit=0
     ),

@@ -38,6 +38,10 @@ def exact(op):
     return f"test_exact.py::test_as_pytorch[{op}]"
 
 
+def named(case):
+    return f"test_exact.py::test_named_case[{case}]"
+
+
 def simd(what):
     return f"test_simd.py::test_{what}"
 
@@ -193,45 +197,97 @@ MISTAKES = {
         "run(dout.ravel(), x.ravel(), dx.reshape(-1), a * a)", "test_derivatives.py::test_activations", "numba",
     ),
     # -- kernels
-    "product: the odd row dropped": Mistake(
-        "kernels/pointwise.py", "        if p < stop:", "        if p + 1 < stop:", adjoint("pointwise_conv2d"), "numba"
+    "windows: entries in reverse from the input's side": Mistake(
+        "kernels/windows.py", "-(d * period // s)", "d * period // s", adjoint("conv2d"), "numba"
     ),
-    "product: the channels after the last four dropped": Mistake(
-        "kernels/pointwise.py",
-        "while m < M:\n                w0 = w[m, n0 : n0 + N]\n                a0, b0",
-        "while m + 1 < M:\n                w0 = w[m, n0 : n0 + N]\n                a0, b0",
-        adjoint("pointwise_conv2d"),
+    "windows: the padding on the wrong side": Mistake(
+        "kernels/windows.py", "first = (d * i - p) % s", "first = (d * i + p) % s", adjoint("depthwise_conv2d"), "numba"
+    ),
+    "windows: dilated entries that meet something left out": Mistake(
+        "kernels/windows.py", "period = s // gcd(s, d)", "period = s", adjoint("depthwise_conv2d"), "numba"
+    ),
+    "windows: even kernels taken for products of pixels": Mistake(
+        "kernels/windows.py", "axis[TAPS] == 1 and ", "",
+        named("an even kernel with as many outputs as pixels"), "numba",
+    ),
+    "windows: shifted pixels taken for products of pixels": Mistake(
+        "kernels/windows.py", "axis[FIRST] == 0 and ", "", named("as many windows as pixels of each kind"), "numba"
+    ),
+    "pack: the first panel for all": Mistake(
+        "kernels/product.py", "g * step_g + n0 * step_n", "g * step_g", adjoint("conv2d"), "numba"
+    ),
+    "tile: the first columns added to all": Mistake(
+        "kernels/_plain.py", "total += added[added_rows[q] + n0 + n]", "total += added[added_rows[q] + n]",
+        named("more terms than are summed at once"), "numba",
+    ),
+    "tile: one tap for all rows' terms": Mistake(
+        "kernels/_plain.py",
+        "total += a[rows[q] + a0 + taps[t0 + k]] * b",
+        "total += a[rows[q] + a0 + taps[t0] + k] * b",
+        adjoint("conv2d"),
         "numba",
     ),
-    "product of the weight: the last pixel dropped": Mistake(
-        "kernels/pointwise.py", "while p < last:", "while p + 1 < last:", adjoint("pointwise_conv2d"), "numba"
+    "conv2d kernel: what is outside not 0": Mistake(
+        "kernels/conv2d.py", "splat(out, 0.0)", "splat(out, 1.0)", adjoint("conv2d"), "numba"
     ),
-    "product of the weight: blocks overlap": Mistake(
-        "kernels/pointwise.py", "last = min(first + BLOCK, P)", "last = min(first + BLOCK + 1, P)",
-        "test_exact.py::test_named_case", "numba",
+    "conv2d kernel: a window's row continued in the next of the image": Mistake(
+        "kernels/conv2d.py", "left + KW <= W\n", "left < W\n", adjoint("conv2d"), "numba"
     ),
-    "product: groups interleaved by the transposition": Mistake(
-        "kernels/pointwise.py", "w.reshape(len(w), groups, -1)", "w.reshape(len(w), -1, groups).swapaxes(1, 2)",
-        adjoint("pointwise_conv2d"), "numba",
+    "conv2d kernel: a block of windows begins with the first of its row": Mistake(
+        "kernels/conv2d.py", "columns[FIRST] + u * advance", "columns[FIRST]",
+        named("more windows than are gathered at once"), "numba",
     ),
-    "conv2d kernel: patches replace each other in dx": Mistake(
-        "kernels/conv2d.py", "pixel[m] += patch[m]", "pixel[m] = patch[m]", adjoint("conv2d"), "numba"
+    "conv2d kernel: the weights not transposed in dx": Mistake(
+        "kernels/conv2d.py", "(M * N, 1, N, N // groups)", "(M * N, N, 1, N // groups)", adjoint("conv2d"), "numba"
     ),
-    "conv2d kernel: what is outside not cleared": Mistake(
-        "kernels/conv2d.py", "patch[m] = 0.0", "patch[m] *= 1.0", adjoint("conv2d"), "numba"
+    "conv2d kernel: the first group's weights for all": Mistake(
+        "kernels/conv2d.py", "g * steps[3] + n0 * steps[2]", "n0 * steps[2]", adjoint("group_conv2d"), "numba"
     ),
-    "conv2d kernel: padded 1 x 1 kernels taken for products": Mistake(
-        "kernels/conv2d.py", " and x.shape[:3] == out.shape[:3]", "", "test_exact.py::test_named_case", "numba"
+    "conv2d kernel: the first columns' weights for all": Mistake(
+        "kernels/conv2d.py", "g * steps[3] + n0 * steps[2]", "g * steps[3]",
+        named("more columns than a task has"), "numba",
     ),
-    "depthwise kernel: the stride ignored in dx": Mistake(
-        "kernels/depthwise.py", " and s[0] * k + d[0] * i - p[0] == r", "", adjoint("depthwise_conv2d"), "numba"
+    "conv2d kernel: the last terms alone": Mistake(
+        "kernels/conv2d.py", "part > 0", "False", named("more terms than are summed at once"), "numba"
+    ),
+    "conv2d kernel: pixels between two tasks dropped": Mistake(
+        "kernels/conv2d.py", "whole * (part + 1) // parts", "whole // parts * (part + 1)",
+        named("more pixels than are summed at once, in two parts"), "numba",
+    ),
+    "conv2d kernel of the weight: the first pixels again and again": Mistake(
+        "kernels/conv2d.py", "for p in range(first + span, last, SUMMED)", "for p in range(first, last, SUMMED)",
+        named("more pixels than are summed at once, in two parts"), "numba",
+    ),
+    "conv2d kernel of the weight: one part's sums alone": Mistake(
+        "kernels/conv2d.py", "np.sum(sums, 0, out=dK)", "dK[...] = sums[0]",
+        named("more pixels than are summed at once, in two parts"), "numba",
+    ),
+    "depthwise kernel: the image before in the buffer": Mistake(
+        "kernels/depthwise.py", "row = b * rows[SIDE] + r\n", "row = r\n", adjoint("depthwise_conv2d"), "numba"
+    ),
+    "depthwise kernel: the first rows stay in the buffer": Mistake(
+        "kernels/depthwise.py", "if held[slot] != row:", "if held[slot] < 0:", adjoint("depthwise_conv2d"), "numba"
+    ),
+    "depthwise kernel: what is beside the image not 0": Mistake(
+        "kernels/depthwise.py", "room[:] = 0.0\n    row_out", "room[:] = 1.0\n    row_out",
+        adjoint("depthwise_conv2d"), "numba",
+    ),
+    "depthwise kernel: one kind of columns' weights for all in dx": Mistake(
+        "kernels/depthwise.py",
+        "(kind * phases + phase) * panel\n            K,",
+        "kind * phases * panel\n            K,",
+        adjoint("depthwise_conv2d"),
+        "numba",
     ),
     "depthwise kernel: an image's first row in the thread before": Mistake(
-        "kernels/depthwise.py",
-        "    rows, columns = out.shape[1:3]\n    for row in range(start, stop):",
-        "    rows, columns = out.shape[1:3]\n    for row in range(start + (start > 0), stop):",
-        adjoint("depthwise_conv2d"),
-        "threads",
+        "kernels/depthwise.py", "for item in range(start, stop):", "for item in range(start + (start > 0), stop):",
+        adjoint("depthwise_conv2d"), "threads",
+    ),
+    "depthwise kernel of the weight: the last pixel of a row dropped": Mistake(
+        "kernels/depthwise.py", "range(sevens, count)", "range(sevens, count - 1)", adjoint("depthwise_conv2d"), "numba"
+    ),
+    "depthwise kernel of the weight: one part's sums alone": Mistake(
+        "kernels/depthwise.py", "sums.sum(0)", "sums[0]", named("pixels of 1 KB"), "numba"
     ),
     "bias kernel: each thread sums all": Mistake(
         "kernels/elementwise.py", "for chunk in range(start, stop):", "for chunk in range(0, stop):",
@@ -286,6 +342,9 @@ MISTAKES = {
     ),
     "plain depthwise row: the stride forgotten": Mistake(
         "kernels/_plain.py", "(S * t + j) * pixel", "(t + j) * pixel", simd("weigh_row"), "numba"
+    ),
+    "depthwise tile of the weight: a row replaces the one before": Mistake(
+        "kernels/_plain.py", "sums[s0 + m * K + k] +=", "sums[s0 + m * K + k] =", simd("sum_tile"), "numba"
     ),
     "pack: the first of the terms that no vector moves dropped": Mistake(
         "kernels/product.py", "for row in range(k, K):", "for row in range(k + 1, K):", simd("pack"), "numba"
@@ -360,6 +419,10 @@ MISTAKES = {
         "kernels/_vectors.py",
         "if 0 <= c - t * stride < 3:\n                    sums[t] = e.fma(weight[c - t * stride]",
         "if 0 <= c - t < 3:\n                    sums[t] = e.fma(weight[c - t]", simd("weigh_row"), "vectors",
+    ),
+    "vector depthwise tile of the weight: the first entry's sums for all": Mistake(
+        "kernels/_vectors.py", "place = builder.gep(mine, [builder.mul(k, lanes)])", "place = mine",
+        simd("sum_tile"), "vectors",
     ),
     "vector depthwise tile: the weights of the first vector for all": Mistake(
         "kernels/_vectors.py", "weights = builder.gep(panel, [builder.mul(m, step)])", "weights = panel",

@@ -29,6 +29,7 @@ from npnets.kernels.simd import (
     store,
     store_part,
     stream,
+    sum_tile,
     transpose,
     weigh_row,
     weigh_tile,
@@ -411,6 +412,40 @@ def test_weigh_row(T, S, dtype, seed):
     check_weigh_row(T, S, dtype, seed)
 
 
+@jit
+def gather_sums(R, a, rows, p, a0, taps, t0, K, d, d_rows, d0, sums, s0, vectors):
+    if R == 7:
+        sum_tile(7, a, rows, p, a0, taps, t0, K, d, d_rows, d0, sums, s0, vectors)
+    else:
+        sum_tile(1, a, rows, p, a0, taps, t0, K, d, d_rows, d0, sums, s0, vectors)
+
+
+def check_sum_tile(R, dtype, seed, place=np.copy):
+    rng, W = np.random.default_rng(seed), vector(np.dtype(dtype))
+    K, vectors = (int(one) for one in rng.integers(1, (13, 4)))
+    p, a0, t0, d0, s0 = (int(one) for one in rng.integers(0, 4, 5))
+    channels = vectors * W
+    rows, d_rows, taps = rng.integers(0, 99, p + R), rng.integers(0, 99, p + R), rng.integers(0, 99, t0 + K)
+    a = whole_numbers(rng, rows[p:].max() + a0 + taps[t0:].max() + channels, dtype)
+    d = whole_numbers(rng, d_rows[p:].max() + d0 + channels, dtype)
+    sums = whole_numbers(rng, s0 + vectors * K * W, dtype)
+
+    rows, d_rows, taps, a, d, sums = map(place, (rows, d_rows, taps, a, d, sums))
+    m = np.arange(channels)
+    values = a[rows[p:, None, None] + a0 + taps[t0:, None] + m] * d[d_rows[p:, None, None] + d0 + m]  # (R, K, channels)
+    expected = sums.copy()
+    expected[s0:] += values.sum(0).reshape(K, vectors, W).swapaxes(0, 1).ravel()
+    gather_sums(R, a, rows, p, a0, taps, t0, K, d, d_rows, d0, sums, s0, vectors)
+    assert_exact(sums, expected)
+
+
+@dtypes
+@pytest.mark.parametrize("R", [1, 7])
+@given(seeds)
+def test_sum_tile(R, dtype, seed):
+    check_sum_tile(R, dtype, seed)
+
+
 # -- panels and products -----------------------------------------------------------------------------------------------
 
 
@@ -558,6 +593,8 @@ def walk_along_the_edges():
                 check_weigh_tile(R, dtype, seed, place)
             for T, S in every((4, 7), (1, 2)):
                 check_weigh_row(T, S, dtype, seed, place)
+            for R in 1, 7:
+                check_sum_tile(R, dtype, seed, place)
             check_transpose(dtype, seed, place)
             for layout in "rows", "columns", "apart":
                 check_pack(dtype, 1 + seed % 2, 1 + seed, seed % 5, 1 + seed % 7, layout, seed % 3 == 0, seed, place)

@@ -142,6 +142,24 @@ def weigh_row(T: int, S: int, a: Array, a0: int, row: int, pixel: int, KH: int, 
 
 
 @jit
+def sum_tile(R: int, a: Array, rows: Array, p: int, a0: int, taps: Array, t0: int, K: int, d: Array, d_rows: Array,
+             d0: int, sums: Array, s0: int, vectors: int) -> None:  # fmt: skip
+    """Add to the sums of the taps what R rows give, each channel for itself: the gradient of `weigh_tile`'s weights.
+
+    ::
+
+        sums[m, k] += sum_r a[rows[p + r] + a0 + taps[t0 + k] + m] d[d_rows[p + r] + d0 + m]
+
+    for all m < vectors lanes, where sums[m, k] stands at s0 + (m // lanes K + k) lanes + m % lanes. Whole vectors are
+    read and written.
+    """
+    for m in range(vectors):
+        for k in range(K):
+            for r in range(R):
+                sums[s0 + m * K + k] += a[rows[p + r] + a0 + taps[t0 + k] + m] * d[d_rows[p + r] + d0 + m]
+
+
+@jit
 def prefetch(a: Array, i: int) -> None:
     """Ask for the line of the cache that a[i] is in; nothing is read, and i may be anywhere."""
 

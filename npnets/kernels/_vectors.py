@@ -362,6 +362,55 @@ def weigh_row(typing: Any, T: Any, S: Any, a: Any, a0: Any, row: Any, pixel: Any
 
 
 @intrinsic
+def sum_tile(typing: Any, R: Any, a: Any, rows: Any, p: Any, a0: Any, taps: Any, t0: Any, K: Any, d: Any, d_rows: Any,
+             d0: Any, sums: Any, s0: Any, vectors: Any) -> Typed | None:  # fmt: skip
+    if not isinstance(R, types.IntegerLiteral):
+        return None  # Numba then asks again, with the literal
+    r_all, index = range(R.literal_value), types.int64
+
+    def emit(e: _Emit, _r: Any, a_: Any, rows_: Any, p_: Any, a0_: Any, taps_: Any, t0_: Any, K_: Any, d_: Any,
+             d_rows_: Any, d0_: Any, sums_: Any, s0_: Any, vectors_: Any) -> None:  # fmt: skip
+        builder, zero, one, lanes = e.builder, ir.Constant(INT64, 0), ir.Constant(INT64, 1), ir.Constant(INT64, e.lanes)
+        q = [builder.add(p_, ir.Constant(INT64, r)) for r in r_all]
+        row = [e.place(a, a_, e.entry(rows, rows_, q[r]), a0_) for r in r_all]
+        there = [e.place(d, d_, e.entry(d_rows, d_rows_, q[r]), d0_) for r in r_all]
+        totals, step = e.place(sums, sums_, s0_), builder.mul(K_, lanes)
+
+        # for m: one vector of channels, whose gradients stay in registers
+        above, outer, loop = builder.block, builder.append_basic_block("m"), builder.append_basic_block("k")
+        after, end = builder.append_basic_block("next"), builder.append_basic_block("end")
+        builder.branch(outer)
+        builder.position_at_end(outer)
+        m = _phi(builder, [(zero, above)])
+        shift, mine = builder.mul(m, lanes), builder.gep(totals, [builder.mul(m, step)])
+        upstream = [e.load(builder.gep(there[r], [shift])) for r in r_all]
+        builder.branch(loop)
+
+        # for k: one tap
+        builder.position_at_end(loop)
+        k = _phi(builder, [(zero, outer)])
+        tap = builder.add(shift, e.entry(taps, taps_, builder.add(t0_, k)))
+        place = builder.gep(mine, [builder.mul(k, lanes)])
+        total = e.load(place)
+        for r in r_all:
+            total = e.fma(upstream[r], e.load(builder.gep(row[r], [tap])), total)
+        e.store(total, place)
+        next_k = builder.add(k, one)
+        k.add_incoming(next_k, loop)
+        builder.cbranch(builder.icmp_signed("<", next_k, K_), loop, after)
+
+        builder.position_at_end(after)
+        next_m = builder.add(m, one)
+        m.add_incoming(next_m, after)
+        builder.cbranch(builder.icmp_signed("<", next_m, vectors_), outer, end)
+        builder.position_at_end(end)
+
+    return _typed(
+        types.void(R, a, rows, index, index, taps, index, index, d, d_rows, index, sums, index, index), a.dtype, emit
+    )
+
+
+@intrinsic
 def prefetch(typing: Any, a: Any, i: Any) -> Typed:
     return _typed(types.void(a, types.int64), a.dtype, lambda e, array, index: e.prefetch(e.place(a, array, index)))
 

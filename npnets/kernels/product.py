@@ -38,6 +38,24 @@ def packed_size(K: int, N: int, groups: int, dtype: np.dtype) -> int:
 
 
 @jit
+def buffer(like: Array, size: int) -> Array:
+    """Return room for so many values that begins with a line of the cache, so that no vector crosses two lines."""
+    line = 64 // like.itemsize
+    room = np.empty(size + line, like.dtype)
+    begin = -(room.ctypes.data // like.itemsize) % line
+    return room[begin : begin + size]
+
+
+@jit
+def table(count: int, first: int, step: int) -> Array:
+    """Return first, first + step, … for tables of rows and taps."""
+    entries = np.empty(count, np.int64)
+    for i in range(count):
+        entries[i] = first + i * step
+    return entries
+
+
+@jit
 def panel_vectors(vectors: int) -> int:
     """Return how many of the vectors that are left the next panel takes: no panel of one beside one of four."""
     if vectors == COLUMNS + 1 and COLUMNS > 2:
@@ -50,8 +68,7 @@ def pack_rows(w: Array, first: int, step_k: int, step_n: int, K: int, N: int, wi
               at: int) -> None:  # fmt: skip
     """Lay K rows of N values w[first + k step_k + n step_n] out, one behind the other, each `width` places with zeros.
 
-    Where a row of w is contiguous whole vectors are moved, otherwise 16 rows at a time, so that all of a cache line of
-    w is used while it is there.
+    Whole vectors are moved where a row of w is contiguous, and squares of vectors where a column is.
     """
     W = lanes(out)
     if step_n == 1:

@@ -37,8 +37,8 @@ serves all 128 columns. Where each pixel meets only itself (a pointwise convolut
                                              +-----------+     +---------+
 
 A thread takes all its tasks through the same 512 pixels before it goes on to the next, as they share x and dout: that
-takes the group convolution below from 61 to 48 ms. Where the tasks would be few the pixels are cut into parts, whose sums are
-added in order at the end.
+took the group convolution below from 61 to 48 ms. Where the tasks would be few the pixels are cut into parts, whose
+sums are added in order at the end.
 
 On one core of a Zen 4 of 3.7 GHz, whose limit is 117 GF/s, in GF/s::
 

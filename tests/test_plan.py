@@ -158,6 +158,15 @@ def test_the_bits_depend_on_the_image_alone(make, dtype, monkeypatch):
             np.testing.assert_array_equal(out, right[:batch])
 
 
+@dtypes
+def test_the_features_of_an_image_touch_no_other_image(dtype):
+    """They are written as whole vectors, by whichever thread has the image, in any order."""
+    fast = npnets.compile(mobilenet(dtype=dtype))
+    plan, _ = fast._layout((13, 10, 3))
+    assert plan.features >= 9
+    assert plan.features % vector(np.dtype(dtype)) == 0
+
+
 def test_more_images_than_the_classifier_takes_at_a_time():
     net, x = mobilenet(rows=(), dtype=np.float64), images(inference.END_IMAGES * 2 + 3, (5, 5))
     assert_near(npnets.compile(net)(x), logits_of(net, x), np.float64)

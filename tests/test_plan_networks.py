@@ -1,9 +1,4 @@
-"""`npnets.compile` against PyTorch and the papers' networks, and compiled for vectors of other widths."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""`npnets.compile` against PyTorch and the papers' networks."""
 
 import numpy as np
 import pytest
@@ -24,7 +19,7 @@ PAPERS = {
 @pytest.mark.parametrize("name", CASES | PAPERS)
 def test_as_pytorch(name):
     case = (CASES | PAPERS)[name]
-    x, module = case.images(), case.torch().eval()
+    x, module = case.images(), torch_networks.module(case).eval()
     with torch.inference_mode():
         expected = module(torch_networks.tensor(x)).numpy()
     assert_near(npnets.compile(case.numpy())(x), expected)
@@ -56,31 +51,3 @@ def test_same_bits_on_any_number_of_threads(name, dtype):
                 np.testing.assert_array_equal(fast(x[:batch]), right[:batch])
     finally:
         npnets.set_threads(before)
-
-
-FORMS = """
-import sys
-import numpy as np
-import npnets
-sys.path.insert(0, {tests!r})
-import test_plan
-from npnets._jit import FORM
-assert FORM == {form!r}
-for dtype in test_plan.LIMIT:
-    for name in test_plan.CASES:
-        test_plan.test_logits(name, dtype)
-"""
-
-
-@pytest.mark.parametrize("form", ["avx2", "neon", "plain"])
-def test_other_forms_of_vectors(form):
-    """In a process of its own, compiled for vectors of other widths, which any x86 with AVX2 has."""
-    code = FORMS.format(form=form, tests=str(Path(__file__).parent))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"NPNETS_SIMD": form},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr

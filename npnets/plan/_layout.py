@@ -153,7 +153,8 @@ class _Layout:
         the images stay as they are.
         """
         channels = self.channels[value]
-        if value == 0 or (channels < self.lanes and value not in self.scratches):
+        whole = value in self.scratches or value == self.end.source  # whose vectors are written whole
+        if value == 0 or (channels < self.lanes and not whole):
             return channels
         pitch = -(-channels // self.lanes) * self.lanes
         return pitch + LINE if pitch * self.dtype.itemsize % 1024 == 0 else pitch

@@ -690,7 +690,6 @@ def test_options_that_are_wrong(bench, monkeypatch, tmp_path, arguments, message
     assert os.listdir() == []
 
 
-@pytest.mark.quick
 def test_layers_of_npnets():
     """Of one image, however many are given."""
     work = Work("shufflenet:0.5", 2, 32)

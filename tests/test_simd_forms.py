@@ -15,10 +15,12 @@ import pytest
 from llvmlite import binding
 
 import npnets
+from npnets._jit import FORM
 
-# What a form needs of the CPU.
+# What a form needs of the CPU. This process's own is what all other tests run in.
 NEEDS = {"avx512": "avx512f", "avx2": "avx2", "neon": None, "plain": None}
-FORMS = [*(form for form, needed in NEEDS.items() if not needed or binding.get_host_cpu_features().get(needed)), "off"]
+FEATURES = binding.get_host_cpu_features()
+FORMS = [form for form, needed in NEEDS.items() if form != FORM and (not needed or FEATURES.get(needed))] + ["off"]
 
 
 def run(code, *arguments, form):

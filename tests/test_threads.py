@@ -13,7 +13,7 @@ import pytest
 import npnets
 from npnets import _parallel, ops
 
-pytestmark = pytest.mark.quick
+quick = pytest.mark.quick
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +84,12 @@ def bits(held: list[np.ndarray]) -> list[bytes]:
     return [one.tobytes() for one in held]
 
 
+@quick
 def test_every_operation_is_called():
     assert set(ops.__all__) == set(CALLS) | {f"{op}_backward" for op in CALLS if op != "softmax_cross_entropy"}
 
 
+@quick
 @pytest.mark.parametrize("implementation", ["loops", "numba"])
 @pytest.mark.parametrize("op", CALLS)
 def test_the_bits_do_not_depend_on_the_threads(op, implementation, monkeypatch):
@@ -114,6 +116,7 @@ def test_the_threads_compute_the_same_as_numpy(op):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * abs(other).max())
 
 
+@quick
 def test_every_pool_may_be_split_anywhere(monkeypatch):
     """Below the serial threshold, too: with more threads than items, and with none."""
     monkeypatch.setattr(_parallel, "SERIAL_BELOW", 0)
@@ -128,6 +131,7 @@ def test_every_pool_may_be_split_anywhere(monkeypatch):
 # -- several Python threads --------------------------------------------------------------------------------------------
 
 
+@quick
 def test_calls_from_several_threads_at_once():
     a = arrays()
     npnets.set_threads(2)
@@ -145,6 +149,7 @@ def test_calls_from_several_threads_at_once():
     assert not wrong
 
 
+@quick
 def test_the_number_of_threads_may_change_while_others_compute():
     a = arrays()
     right = bits(results("pointwise_conv2d", a))
@@ -166,6 +171,7 @@ def test_the_number_of_threads_may_change_while_others_compute():
         assert all(one.result(60) for one in running)
 
 
+@quick
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_computes():
@@ -194,6 +200,7 @@ def test_a_forked_child_computes():
 # -- run ---------------------------------------------------------------------------------------------------------------
 
 
+@quick
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize("items", [0, 1, 2, 3, 7, 100])
 def test_the_parts_cover_the_range_once(threads, items):
@@ -212,6 +219,7 @@ def test_the_parts_cover_the_range_once(threads, items):
     assert seen == [(0, items)]
 
 
+@quick
 @pytest.mark.parametrize("part", [0, 1, 3])
 def test_an_error_in_a_part_is_raised_when_all_parts_have_ended(part):
     npnets.set_threads(4)
@@ -229,6 +237,7 @@ def test_an_error_in_a_part_is_raised_when_all_parts_have_ended(part):
     _parallel.run(lambda start, stop: None, 4, _parallel.SERIAL_BELOW)  # the pool works on
 
 
+@quick
 def test_errors_in_all_parts_raise_the_first():
     npnets.set_threads(4)
 
@@ -239,12 +248,14 @@ def test_errors_in_all_parts_raise_the_first():
         _parallel.run(kernel, 4, _parallel.SERIAL_BELOW)
 
 
+@quick
 def test_chunks_depend_on_the_items_alone():
     for threads in 1, 2, 4:
         npnets.set_threads(threads)
         assert [_parallel.chunks(items) for items in (0, 1, 31, 32, 33, 10**6)] == [1, 1, 31, 32, 32, 32]
 
 
+@quick
 def test_no_new_pool_for_the_number_that_is_set():
     npnets.set_threads(2)
     results("relu", arrays())

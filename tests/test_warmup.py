@@ -47,16 +47,15 @@ for net in (npnets.MobileNetV1(width=0.25, dtype=dtype), npnets.ShuffleNetV1(sca
         npnets.train_step(net, optimizer, x, labels, label_smoothing=0.1)
     net.eval()(x)
     npnets.compile(net)(x)
-if dtype == "float32":
-    for model in "mobilenet", "shufflenet":
-        options = ["--model", model, "--data", "digits", "--epochs", "1", "--out", f"{out}/{model}"]
-        assert cli.main(["train", *options]) == 0
+for model in "mobilenet", "shufflenet":
+    options = ["--model", model, "--data", "digits", "--epochs", "1", "--out", f"{out}/{model}"]
+    assert cli.main(["train", *options]) == 0
 print(json.dumps(Compilations.names))
 """
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_nothing_is_left_to_compile(dtype, tmp_path):
+def test_nothing_is_left_to_compile(tmp_path):
+    dtype = "float32"  # the other goes through the same calls, and takes as long
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def python(*arguments):

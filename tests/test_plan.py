@@ -15,6 +15,7 @@ import pytest
 
 import npnets
 from npnets import MobileNetV1, ShuffleNetV1, _parallel, layers, plan
+from npnets._jit import OPTIONS
 from npnets.kernels import inference
 from npnets.kernels.product import vector
 from npnets.models import Network
@@ -224,6 +225,30 @@ def test_a_thread_too_many_leaves_the_work_to_the_others(monkeypatch):
     for _ in range(20):
         npnets.set_threads(2)
         np.testing.assert_array_equal(fast(x), right)
+
+
+def test_the_caller_may_be_the_one_too_many(monkeypatch):
+    """It returns when the others are done, and not before."""
+    fast, x = npnets.compile(mobilenet(dtype=np.float64)), images(2 if OPTIONS.DISABLE_JIT else 64, (97, 65))
+    right = fast(x)
+    fast(-x)  # or the workspace would hold the right logits already
+
+    others = ThreadPoolExecutor(2)
+
+    def last(program, work, *given):
+        counts, until = given[7], time.monotonic() + 30
+        for _ in range(2):
+            others.submit(program, *given)
+        while counts[0] < 2 and time.monotonic() < until:
+            time.sleep(0)
+        program(*given)
+
+    monkeypatch.setattr(plan, "members", lambda work: 2)
+    monkeypatch.setattr(plan, "team", last)
+    try:
+        np.testing.assert_array_equal(fast(x), right)
+    finally:
+        others.shutdown()
 
 
 @pytest.mark.parametrize("make", [mobilenet, shufflenet])

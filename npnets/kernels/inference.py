@@ -357,11 +357,12 @@ def infer(steps: Array, phases: Array, tables: Array, params: Array, values: Arr
     room, and where the buffers of images and the scratches begin, and how large one is, the one for images that are
     done together being the last.
     """
-    me, threads = take(counts, 0), spaces[0]
-    if me >= threads:
+    me, threads, end = take(counts, 0), spaces[0], len(phases) - PHASE
+    if me >= threads:  # the number of threads has grown meanwhile; who called returns when all is done
+        blocks = (batch + END_IMAGES - 1) // END_IMAGES
+        wait(counts, 2 + (batch - whole + 1) * (end // PHASE), blocks * phases[end + PARTS])
         return
     image_at, scratch_at = spaces[1] + me * spaces[2], spaces[3] + me * spaces[4]
-    end = len(phases) - PHASE
     image = take(counts, 1)
     while image < whole:
         for f in range(first * PHASE, min(last * PHASE, end), PHASE):

@@ -1,14 +1,13 @@
 """What npnets itself runs in the comparisons: the one place that knows its fast path."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import npnets
-from npnets import get_threads
 from npnets._check import Array
+from npnets._parallel import run
 from npnets.kernels.product import INFINITY, multiply, pack, packed_size
 from npnets.models import Network
 
@@ -40,22 +39,21 @@ def product(x: Array, weight: Array, groups: int) -> Callable[[], Any]:
 
     The weights are packed beforehand, and each thread takes its share of the pixels in blocks that stay in its cache.
     """
-    K, width, threads = len(weight), weight.shape[1], get_threads()
+    K, width = len(weight), weight.shape[1]
     N, pixels, size = width // groups, x.size // x.shape[-1], packed_size(K, width // groups, 1, x.dtype)
     packed, out = np.empty(groups * size, x.dtype), np.empty(pixels * width, x.dtype)
     pack(weight.reshape(-1), width, 1, N, K, N, groups, out[:0], packed, 0)
     flat, rows, out_rows = x.reshape(-1), np.arange(pixels) * groups * K, np.arange(pixels) * width
-    taps, pool = np.arange(K), ThreadPoolExecutor(threads)
+    taps = np.arange(K)
 
-    def share(thread: int) -> None:
-        last = pixels * (thread + 1) // threads
-        for p in list(range(pixels * thread // threads, last, BLOCK)) * TIMES:
+    def share(first: int, last: int) -> None:
+        for p in list(range(first, last, BLOCK)) * TIMES:
             for g in range(groups):
                 multiply(flat, rows, p, min(p + BLOCK, last), g * K, taps, 0, K, packed, g * size, N, out, out_rows,
                          False, out, out_rows, g * N, -INFINITY, INFINITY, flat, 0, 0, 0, 0)  # fmt: skip
 
     def call() -> None:
-        list(pool.map(share, range(threads))) if threads > 1 else share(0)
+        run(share, pixels, TIMES * x.size * weight.shape[1])
 
     call()  # loads, or compiles
     return call

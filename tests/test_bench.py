@@ -623,10 +623,10 @@ def test_help(bench, monkeypatch):
 
 @pytest.mark.quick
 def test_the_examples_of_the_help_can_be_parsed():
-    lines = [line.split()[1:] for line in cli._BENCH_EXAMPLES.splitlines() if line.startswith("  npnets ")]
+    lines = [line.split()[1:] for line in cli.bench.EXAMPLES.splitlines() if line.startswith("  npnets ")]
     assert len(lines) == 6
     for line in lines:
-        assert cli._parser().parse_args(line).command is cli.bench
+        assert cli._parser().parse_args(line).command is cli.bench.run
 
 
 @pytest.mark.quick

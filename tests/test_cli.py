@@ -147,10 +147,10 @@ def test_help_of_train(npnets_, monkeypatch):
 
 @pytest.mark.quick
 def test_the_examples_of_the_help_can_be_parsed():
-    lines = [line.split()[1:] for line in cli._EXAMPLES.splitlines() if line.startswith("  npnets ")]
+    lines = [line.split()[1:] for line in cli.train.EXAMPLES.splitlines() if line.startswith("  npnets ")]
     assert len(lines) == 4
     for line in lines:
-        assert cli._parser().parse_args(line).command is cli.train
+        assert cli._parser().parse_args(line).command is cli.train.run
 
 
 # ---- a training ------------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_what_a_training_says_and_leaves(npnets_, folder, drawn):
 )
 def test_each_option_reaches_the_settings(npnets_, folder, monkeypatch, of_model):
     seen = []
-    monkeypatch.setattr(cli, "run", lambda trainer, out: seen.append((trainer.settings, out)) or True)
+    monkeypatch.setattr(cli.train, "run_training", lambda trainer, out: seen.append((trainer.settings, out)) or True)
     options = {
         **of_model, "body": "small", "data": "tiny", "epochs": 7, "batch_size": 14, "lr": 0.125, "schedule": "step",
         "momentum": 0.5, "weight_decay": 0.25, "label_smoothing": 0.1, "crop": 2, "flip": True, "seed": 9,
@@ -505,7 +505,7 @@ def test_errors_without_a_text_have_one(npnets_, monkeypatch):
     def fail(name, source):
         raise MemoryError
 
-    monkeypatch.setattr(cli, "load_named", fail)
+    monkeypatch.setattr(cli.train, "load_named", fail)
     assert error(npnets_, *SMALL) == "out of memory"
 
 

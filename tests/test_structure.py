@@ -24,7 +24,7 @@ GROUPS = (
     ("_jit", "_check", "_config", "_notice", "_parallel", "_optional"),
     ("kernels",),
     ("ops",),
-    ("layers",),
+    ("layers", "preprocessing"),
     ("models",),
     ("plan", "train", "weights", "cost", "data", "testing"),
     ("",),  # npnets/__init__.py: the public names

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Images = npt.NDArray[np.uint8]
+from npnets.preprocessing import Images
+
 Labels = npt.NDArray[np.int64]
 
 

@@ -24,7 +24,8 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from npnets.data.dataset import Dataset, Images, Labels
+from npnets.data.dataset import Dataset, Labels
+from npnets.preprocessing import Images
 
 TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 

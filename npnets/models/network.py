@@ -18,6 +18,7 @@ from npnets.layers import (
     PointwiseConvolution,
     Sequential,
 )
+from npnets.preprocessing import Images, Preprocessing
 
 NO_GRADIENTS = "there are no gradients before the first net.backward(dlogits)"
 
@@ -206,11 +207,24 @@ def _take_over(views: list[tuple[Layer, str, str, Array]]) -> None:
 
 
 class Network(Sequential):
-    """A whole network: (B, H, W, C) in, logits (B, classes) out."""
+    """A whole network: (B, H, W, C) in, logits (B, classes) out.
+
+    Attributes
+    ----------
+    in_channels, dtype
+        Of the images.
+    preprocessing
+        What the weights expect of an image; (pixel / 255) until somebody who has loaded weights says otherwise.
+    classes
+        The names of the classes, where they are known.
+    """
+
+    classes: tuple[str, ...] | None = None
 
     def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
         super().__init__(**children)
         self.in_channels, self.dtype = in_channels, dtype
+        self.preprocessing = Preprocessing(mean=(0.0,) * in_channels, std=(1.0,) * in_channels)
         # Now and not when it is first needed, so that what somebody has got from `parameters` stays what is trained.
         self._flat = Flat(self)
 
@@ -227,6 +241,10 @@ class Network(Sequential):
     def forward(self, x: Array) -> Array:
         """Return the logits: what calling the network does."""
         return super().forward(self.images(x))
+
+    def preprocess(self, images: Images) -> Array:
+        """Return the input of the network for `images`, (B, H, W, C), uint8, RGB: see `preprocessing`."""
+        return self.preprocessing(images, self.dtype)
 
     def images(self, x: Array) -> Array:
         """Return `x`, contiguous, where it is images for this network; calling the network says what it refuses."""

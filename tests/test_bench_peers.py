@@ -150,6 +150,7 @@ def test_a_signal_after_openvino():
     """Ctrl-C behind the comparison is an exception, not a crash: in a process of its own, as it would take this one."""
     code = """
 import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that was started in the background ignores it
 from npnets.bench.contenders import contender
 from npnets.bench.work import Work
 for _ in range(3):

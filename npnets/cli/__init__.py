@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, train, warmup
+from npnets.cli import bench, explain, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
-COMMANDS = {"train": train, "bench": bench, "warmup": warmup}
+COMMANDS = {"train": train, "bench": bench, "warmup": warmup, "explain": explain}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,45 @@
+// A network's layers as one photograph went through them: what they put out, their kernels, and what they cost.
+
+function paintNetwork() {
+  const { name, photo, classes, input, layers, mult_adds, parameters } = DATA.network;
+  const at = clamp(state.layer, 0, layers.length - 1), layer = layers[at];
+  byId("photo").src = photo;
+  byId("photo").alt = text("network.photo");
+  byId("network-name").textContent = name;
+  byId("network-total").textContent = text("network.total", { input: input.join(" × "), mult_adds: whole(mult_adds), parameters: whole(parameters) });
+  byId("classes").innerHTML = classes.map(({ name, probability }) =>
+    `<li><span>${escaped(name)}</span> <b>${(100 * probability).toFixed(1)} %</b><div class="bar"><i class="on" style="width: ${100 * probability}%"></i></div></li>`).join("");
+  byId("layer-name").textContent = layer.name;
+  byId("layer-says").textContent = text("network.layer", { kind: text(`layer.${layer.kind}`), input: layer.input.join(" × "), output: layer.output.join(" × "), detail: layer.detail });
+  picture("maps", layer.maps, "network.maps");
+  picture("kernels", layer.kernels, "network.kernels");
+  if (!byId("layers").tBodies[0].rows.length || built !== language()) tabulate(DATA.network);
+  for (const row of byId("layers").tBodies[0].rows) {
+    row.classList.toggle("on", row.rowIndex === at + 1);
+    row.querySelector("button").setAttribute("aria-pressed", row.rowIndex === at + 1);
+  }
+}
+
+function picture(id, drawn, says) {
+  const figure = byId(id);
+  figure.hidden = !drawn;
+  if (!drawn) return;
+  const caption = text(says, { shown: drawn.shown, count: drawn.count, low: minus(drawn.low), high: minus(drawn.high) });
+  figure.querySelector("figcaption").textContent = caption;
+  Object.assign(figure.querySelector("img"), { src: drawn.image, alt: caption });
+}
+
+function tabulate({ layers, mult_adds }) {
+  const most = Math.max(...layers.map((layer) => layer.mult_adds));
+  const head = ["layer", "kind", "output", "parameters", "mult_adds", "share"];
+  byId("layers").tHead.innerHTML = `<tr>${head.map((name) => `<th class="${name}">${text(`network.head.${name}`)}</th>`).join("")}</tr>`;
+  byId("layers").tBodies[0].innerHTML = layers.map((layer, place) =>
+    `<tr data-layer="${place}"><td><button>${layer.name}</button></td><td class="kind">${text(`layer.${layer.kind}`)}</td><td class="output">${layer.output.join(" × ")}</td>
+      <td class="parameters">${whole(layer.parameters)}</td><td>${whole(layer.mult_adds)}</td>
+      <td class="share"><span>${((100 * layer.mult_adds) / mult_adds).toFixed(1)} %</span><div class="bar"><i class="on" style="width: ${(100 * layer.mult_adds) / most}%"></i></div></td></tr>`).join("");
+}
+
+byId("layers").addEventListener("click", (event) => {
+  const row = event.target.closest("tr[data-layer]");
+  if (row) go({ layer: Number(row.dataset.layer) });
+});

@@ -1,0 +1,21 @@
+// Words in the language of the page: English or Korean.
+
+const byId = (id) => document.getElementById(id);
+const DATA = JSON.parse(byId("data").textContent);
+
+const language = () => state.language || (navigator.language.startsWith("ko") ? "ko" : "en");
+
+// The text of this name, with {placeholders} filled in.
+const text = (name, values = {}) =>
+  (DATA.texts[language()][name] ?? name).replace(/\{(\w+)\}/g, (_, key) => values[key] ?? `{${key}}`);
+
+// Elements say by data-text, data-label and data-title which text they have.
+function translate(root = document) {
+  document.documentElement.lang = language();
+  for (const element of root.querySelectorAll("[data-text]")) element.innerHTML = text(element.dataset.text);
+  for (const element of root.querySelectorAll("[data-label]"))
+    element.setAttribute("aria-label", (element.title = text(element.dataset.label)));
+}
+
+const whole = (number) => number.toLocaleString("en").replaceAll(",", " "); // 568 740 352
+const minus = (number) => String(number).replace("-", "−");

@@ -60,20 +60,24 @@ function tables(name, shape, { g, M, N }, margin) {
   }).join("");
 }
 
-// The largest cells with which all panels stand side by side; on narrow screens they go below each other.
+// The cells' side: the largest one with which the panels take the fewest rows.
 function fitCells(arrays) {
-  const { p } = sizes(state), names = KINDS[state.kind].arrays;
-  const across = names.map((name) => {
-    const [, columns, channels, outputs] = arrays[name].shape;
-    const many = outputs ?? channels ?? 1;
-    return { cells: (columns + (name === "F" ? 2 * p : 0)) * many, gaps: 6 * (many - 1) };
+  const { p } = sizes(state), space = stage.clientWidth;
+  const panels = KINDS[state.kind].arrays.map((name) => {
+    const [, columns, channels = 1, outputs = channels] = arrays[name].shape;
+    return { cells: (columns + (name === "F" ? 2 * p : 0)) * outputs, gaps: 6 * (outputs - 1) + (name === "F" ? 20 : 46) };
   });
-  const total = (key) => across.reduce((sum, panel) => sum + panel[key], 0);
-  const space = stage.clientWidth - 2 - names.length * 18 - (names.length - 1) * 26;
-  const side = Math.floor((space - total("gaps")) / total("cells"));
-  const widest = Math.max(...names.map((name) => arrays[name].shape[1] + (name === "F" ? 2 * p : 0)));
-  const alone = Math.floor((stage.clientWidth - 60) / widest);
-  stage.style.setProperty("--cell", `${clamp(side >= 20 ? side : Math.min(alone, 25), 18, 32)}px`);
+  const rows = (side) => {
+    let count = 0, room = 0;
+    for (const { cells, gaps } of panels) {
+      const width = cells * side + gaps;
+      if (width > room) [count, room] = [count + Math.ceil(width / space), Math.max(space, width)];
+      room -= width;
+    }
+    return count;
+  };
+  const possible = Array.from({ length: 13 }, (_, at) => 33 - at), fewest = Math.min(...possible.map(rows));
+  stage.style.setProperty("--cell", `${possible.find((side) => rows(side) === fewest)}px`);
 }
 
 // -- painted whenever the state changes --------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ function paintSum(seen) {
   byId("terms").innerHTML = terms.map(([, ...factors], place) => {
     const when = step && place >= step ? "later" : place === step - 1 ? "now" : "";
     if (!factors.length) return `<li class="skipped ${when}" data-place="${place}" title="${text("skipped")}">–</li>`;
-    const parts = factors.map((factor) => `<span class="${role(letter(factor[0]))}">${signed(value(factor))}</span>`);
+    const shown = factors.length > 1 ? signed : minus;
+    const parts = factors.map((factor) => `<span class="${role(letter(factor[0]))}">${shown(value(factor))}</span>`);
     return `<li class="${when}" data-place="${place}">${parts.join("×")}</li>`;
   }).join("");
   paintTerm(seen);
@@ -36,12 +37,12 @@ function paintTerm({ arrays, terms, current }) {
 }
 
 // What the sum means, in words.
-function says({ equation, index, arrays, terms, z }, count) {
-  const panel = letter(state.see), outputs = KINDS[state.kind].arrays.at(-1);
-  const from = equation.from.join(` ${text("and")} `), name = named(state.see, index);
-  if (!isGradient(state.see)) return text(equation.from.length > 1 ? "says.sum" : "says.copy", { name, count, from });
-  const value = arrays[panel] ? minus(entry(arrays[panel], index)) : "";
-  return text("says.gradient", { name: named(panel, index), value, count, of: equation.from.find(isGradient).slice(1), d: state.see, outputs });
+function says({ equation, index, arrays }, count) {
+  const panel = letter(state.see), from = equation.from.join(` ${text("and")} `);
+  if (equation.from.length === 1) return text(isGradient(state.see) ? "says.back" : "says.copy", { from });
+  if (!isGradient(state.see)) return text("says.sum", { count, from });
+  const value = minus(entry(arrays[panel], index)), of = letter(equation.from.find(isGradient));
+  return text("says.gradient", { name: named(panel, index), value, count, of, gradient: state.see });
 }
 
 // Spoken once the pointer rests.
@@ -77,7 +78,7 @@ function paintCode({ z, equation, index, current }) {
     const [, names] = /^ *(?:for )?([\w, ]+?) (?:in|=) /.exec(line) ?? [];
     const known = names?.split(", ").filter((name) => name in values && place) ?? [];
     const shown = known.map((name) => `${name} = ${values[name]}`).join(", ");
-    return `<span class="line${place === runs ? " runs" : ""}"${place === runs ? ' aria-current="true"' : ""}>${escaped(line)}${shown && `<i>${shown}</i>`}\n</span>`;
+    return `<span class="line${place === runs ? " runs" : ""}"${place === runs ? ' aria-current="true"' : ""}>${escaped(line).replace(/^ +/, '<span class="indent">$&</span>')}${shown && `<i>${shown}</i>`}\n</span>`;
   }).join("");
 }
 

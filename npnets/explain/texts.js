@@ -5,9 +5,11 @@ const DATA = JSON.parse(byId("data").textContent);
 
 const language = () => state.language || (navigator.language.startsWith("ko") ? "ko" : "en");
 
-// The text of this name, with {placeholders} filled in.
-const text = (name, values = {}) =>
-  (DATA.texts[language()][name] ?? name).replace(/\{(\w+)\}/g, (_, key) => values[key] ?? `{${key}}`);
+// The text of this name, with {placeholders} filled in; some names have a text of their own for a `count` of one.
+function text(name, values = {}) {
+  const texts = DATA.texts[language()], found = (values.count === 1 && texts[`${name}.one`]) || texts[name];
+  return found.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
 
 // Elements say by data-text, data-label and data-title which text they have.
 function translate(root = document) {

@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import re
+import signal
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is imported
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process that was started in the background ignores
 
 from hypothesis import Phase, settings
 

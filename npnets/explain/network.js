@@ -16,7 +16,9 @@ function paintNetwork() {
   if (!byId("layers").tBodies[0].rows.length || built !== language()) tabulate(DATA.network);
   for (const row of byId("layers").tBodies[0].rows) {
     row.classList.toggle("on", row.rowIndex === at + 1);
-    row.querySelector("button").setAttribute("aria-pressed", row.rowIndex === at + 1);
+    const button = row.querySelector("button");
+    button.setAttribute("aria-pressed", row.rowIndex === at + 1);
+    button.tabIndex = row.rowIndex === at + 1 ? 0 : -1;
   }
 }
 
@@ -36,10 +38,17 @@ function tabulate({ layers, mult_adds }) {
   byId("layers").tBodies[0].innerHTML = layers.map((layer, place) =>
     `<tr data-layer="${place}"><td><button>${layer.name}</button></td><td class="kind">${text(`layer.${layer.kind}`)}</td><td class="output">${layer.output.join(" × ")}</td>
       <td class="parameters">${whole(layer.parameters)}</td><td>${whole(layer.mult_adds)}</td>
-      <td class="share"><span>${((100 * layer.mult_adds) / mult_adds).toFixed(1)} %</span><div class="bar"><i class="on" style="width: ${(100 * layer.mult_adds) / most}%"></i></div></td></tr>`).join("");
+      <td class="share"><div>${((100 * layer.mult_adds) / mult_adds).toFixed(1)} %<span class="bar"><i class="on" style="width: ${(100 * layer.mult_adds) / most}%"></i></span></div></td></tr>`).join("");
 }
 
 byId("layers").addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-layer]");
   if (row) go({ layer: Number(row.dataset.layer) });
 });
+byId("layers").addEventListener("keydown", (event) => {
+  const by = { ArrowUp: -1, ArrowDown: 1 }[event.key], buttons = [...byId("layers").querySelectorAll("button")];
+  if (!by) return;
+  event.preventDefault();
+  buttons[clamp(buttons.indexOf(event.target) + by, 0, buttons.length - 1)].focus();
+});
+byId("layers").addEventListener("focusin", (event) => go({ layer: event.target.closest("tr").rowIndex - 1 }));

@@ -76,7 +76,7 @@ function fitCells(arrays) {
     }
     return count;
   };
-  const possible = Array.from({ length: 13 }, (_, at) => 33 - at), fewest = Math.min(...possible.map(rows));
+  const possible = Array.from({ length: 9 }, (_, at) => 29 - at), fewest = Math.min(...possible.map(rows));
   stage.style.setProperty("--cell", `${possible.find((side) => rows(side) === fewest)}px`);
 }
 

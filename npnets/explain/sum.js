@@ -31,7 +31,8 @@ function paintTerm({ arrays, terms, current }) {
   const [, ...factors] = term;
   if (!factors.length) return (line.textContent = text("skipped"));
   const names = factors.map(([name, ...index]) => `<b class="${role(letter(name))}">${named(name, index)}</b>`);
-  const values = factors.map(([name, ...index]) => signed(entry(arrays[name], index)));
+  const shown = factors.length > 1 ? signed : minus;
+  const values = factors.map(([name, ...index]) => shown(entry(arrays[name], index)));
   const result = factors.length > 1 ? ` = ${minus(product(factors, arrays))}` : "";
   line.innerHTML = `${names.join(" × ")} = ${values.join(" × ")}${result}`;
 }

@@ -36,7 +36,7 @@ function tabulate({ layers, mult_adds }) {
   const head = ["layer", "kind", "output", "parameters", "mult_adds", "share"];
   byId("layers").tHead.innerHTML = `<tr>${head.map((name) => `<th class="${name}">${text(`network.head.${name}`)}</th>`).join("")}</tr>`;
   byId("layers").tBodies[0].innerHTML = layers.map((layer, place) =>
-    `<tr data-layer="${place}"><td><button>${layer.name}</button></td><td class="kind">${text(`layer.${layer.kind}`)}</td><td class="output">${layer.output.join(" × ")}</td>
+    `<tr data-layer="${place}"><td><button>${layer.name.replace(/[._]/g, "$&<wbr>")}</button></td><td class="kind">${text(`layer.${layer.kind}`)}</td><td class="output">${layer.output.join(" × ")}</td>
       <td class="parameters">${whole(layer.parameters)}</td><td>${whole(layer.mult_adds)}</td>
       <td class="share"><div>${((100 * layer.mult_adds) / mult_adds).toFixed(1)} %<span class="bar"><i class="on" style="width: ${(100 * layer.mult_adds) / most}%"></i></span></div></td></tr>`).join("");
 }

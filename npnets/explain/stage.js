@@ -83,14 +83,14 @@ function fitCells(arrays) {
 // -- painted whenever the state changes --------------------------------------------------------------------------------
 
 function paintStage(seen) {
-  const { z, equation, index, arrays, terms, step, total, current } = seen;
+  const { z, equation, index, arrays, step, total } = seen, { equations } = KINDS[state.kind];
   const marks = marked(seen), sequence = step ? order(equation, z).map(String) : [], now = sequence.indexOf(String(index));
   paintSigns(equation);
   for (const panel of stage.querySelectorAll(".panel")) {
     const name = shown(panel.dataset.panel, seen), array = arrays[name], target = name === state.see;
     const [title, about] = panel.querySelectorAll("figcaption > *");
     title.textContent = name;
-    about.textContent = text(isGradient(name) ? (target ? "role.gradient" : "role.upstream") : `role.${role(name)}`);
+    about.textContent = text(!isGradient(name) ? `role.${role(name)}` : equations[name] ? "role.gradient" : "role.given");
     panel.classList.toggle("target", target);
     panel.classList.toggle("gradient", isGradient(name));
     const waiting = new Set(target && step ? sequence.slice(now + 1) : []);
@@ -122,7 +122,7 @@ function paintSigns({ from }) {
 }
 
 // Which entries take part: `used` by the sum, `now` in its current product, `far` what the used ones are computed from.
-function marked({ equation, z, terms, current, arrays }) {
+function marked({ z, terms, current }) {
   const cells = new Map(), first = {}, { equations } = KINDS[state.kind];
   const key = ([name, ...index]) => `${name}[${index.join(".")}]`;
   const used = terms.flatMap(([, ...factors]) => factors);

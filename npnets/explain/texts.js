@@ -19,5 +19,5 @@ function translate(root = document) {
     element.setAttribute("aria-label", (element.title = text(element.dataset.label)));
 }
 
-const whole = (number) => number.toLocaleString("en").replaceAll(",", " "); // 568 740 352
+const whole = (number) => number.toLocaleString("en").replaceAll(",", "\u202f"); // 568 740 352
 const minus = (number) => String(number).replace("-", "−");

@@ -19,11 +19,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import numpy as np
-
 from npnets import ops
 from npnets._check import Array
-from npnets.layers import GlobalAveragePool, Layer, Linear
+from npnets.layers import GlobalAveragePool, Layer, Linear, Shape
 from npnets.models import Network
 
 
@@ -107,7 +105,7 @@ def activations(
     return Activations(logits, maps, {name: outputs[name] for name in layers})
 
 
-def spread(net: Network, shape: tuple[int, int, int], count: int = 4) -> list[str]:
+def spread(net: Network, shape: Shape, count: int = 4) -> list[str]:
     """Return layers whose feature maps tell the most: the first, and the last ones of a size, evenly spread.
 
     Parameters
@@ -128,9 +126,9 @@ def spread(net: Network, shape: tuple[int, int, int], count: int = 4) -> list[st
     ['stem', 'stage2_unit4', 'stage3_unit8', 'stage4_unit4']
     """
     names = list(net.children)[:-2]
-    sides, last = {}, {}
+    last: dict[Shape, str] = {}
     for name in names:
-        shape = net.children[name].walk(shape, name)[1]  # type: ignore[assignment]
+        shape = net.children[name].walk(shape, name)[1]
         last[shape[:2]] = name
     found = list(dict.fromkeys([*names[:1], *last.values()]))
     if len(found) <= count:

@@ -61,8 +61,8 @@ def read_names(path: str) -> list[str]:
         if len(content) > LONGEST:
             raise ValueError("it is longer than a megabyte")
         text = content.decode("utf-8-sig").strip()
-        names = json.loads(text) if text.startswith("[") else text.splitlines()
-        if not all(isinstance(name, str) and name.strip() for name in names):
+        names = json.loads(text) if text.startswith(("[", "{")) else text.splitlines()
+        if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
             raise ValueError("a name is empty, or no text")
         if not names:
             raise ValueError("there are none")

@@ -69,9 +69,9 @@ def explanation(image: Images, guesses: Sequence[Guess], seen: Activations, titl
 def montage(features: Array, tiles: int = TILES, side: int = 56) -> Array:
     """Return the feature maps that vary most, (H, W, C), beside and below each other in one array.
 
-    Each is stretched to 0 to 1, a constant one is 0; between them is NaN. Small ones are enlarged to some `side` pixels.
+    Each is stretched to 0 to 1, a constant one is 0; between them is NaN. Small ones are enlarged to `side` pixels.
     """
-    H, W, C = features.shape
+    H, W, _ = features.shape
     chosen = np.argsort(-features.var((0, 1)), kind="stable")[: tiles**2]
     enlarged = max(1, side // max(H, W))
     gap = max(1, enlarged * max(H, W) // 16)
@@ -101,9 +101,10 @@ def _show(axes: "Axes", values: Array, title: str, **options: Any) -> None:
 def _overlay(axes: "Axes", image: Images, values: Array, largest: float, title: str) -> None:
     """Draw a map over the photograph, the more opaque the further it is from 0."""
     S = len(image)
+    opacity = 0.85 * np.sqrt(np.abs(values) / largest)
     _show(axes, image.mean(2), title, cmap="gray", vmin=-64, vmax=255)
     axes.imshow(
-        values, cmap=MAP_COLOURS, vmin=-largest, vmax=largest, alpha=np.minimum(1, np.abs(values) / largest) ** 0.5 * 0.85,
+        values, cmap=MAP_COLOURS, vmin=-largest, vmax=largest, alpha=opacity,
         interpolation="bilinear", extent=(-0.5, S - 0.5, S - 0.5, -0.5),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,20 +167,18 @@ def test_a_photograph_that_cannot_be_read_does_not_stop_the_others(folder, capsy
     assert all(line.startswith("npnets: error: ") for line in lines)
     assert "gone.png" in lines[0]
     assert "broken.jpg" in lines[1]
-    held = json.loads(open("said.json").read())["photographs"]
+    held = json.loads(Path("said.json").read_bytes())["photographs"]
     assert [("error" in one, one["file"]) for one in held] == [
         (True, "gone.png"), (False, "wide.png"), (True, "broken.jpg"), (False, "grey.png"),
     ]  # fmt: skip
 
 
 def test_names_of_the_classes(folder, capsys):
-    open("names.txt", "w").write("ant\nbee\n\ncat [/b]\n")
+    Path("names.txt").write_text("ant\nbee\n\ncat [/b]\n")
     with pytest.raises(ValueError, match="a name is empty"):
         read_names("names.txt")
-    open("names.txt", "w").write(
-        "\ufeffant\nbee\ncat [/b]\n:smile:\n",
-    )
-    open("names.json", "w").write('["ant", "bee", "cat [/b]", ":smile:"]')
+    Path("names.txt").write_text("\ufeffant\nbee\ncat [/b]\n:smile:\n", "utf-8")
+    Path("names.json").write_text('["ant", "bee", "cat [/b]", ":smile:"]')
     for file in "names.txt", "names.json":
         status, out, _ = run(capsys, "grey.png", "--classes", file)
         assert status == 0
@@ -191,7 +190,7 @@ def test_names_of_the_classes(folder, capsys):
 @quick
 @pytest.mark.parametrize("content", ['["a", 1]', '["a"', "[" * 100_000, "", '{"0": "a"}\n\n\n', "a\n \nb", "\xff"])
 def test_what_is_no_list_of_names(folder, content):
-    open("names", "w", encoding="latin-1").write(content)
+    Path("names").write_bytes(content.encode("latin-1"))
     with pytest.raises(ValueError, match="names is no list of names, in JSON or one on each line: "):
         read_names("names")
 
@@ -211,7 +210,7 @@ def test_what_is_no_list_of_names(folder, content):
     ids=str,
 )
 def test_errors_are_one_line_and_leave_nothing(folder, capsys, arguments, message):
-    open("names", "w").write("a\nb\nc\n")
+    Path("names").write_text("a\nb\nc\n")
     before = sorted(os.listdir())
     status, out, err = run(capsys, *arguments)
     assert (status, out, err.count("\n")) == (1, "", 1)
@@ -277,7 +276,7 @@ def test_chosen_layers(folder, capsys, monkeypatch):
     titles = [axes.get_title() for axes in figures[0][1].axes[4:]]
     assert [title.splitlines()[0] for title in titles if "channels" in title] == layers
     assert titles[0] == "block1.depthwise\n8 x 8, 8 of 8 channels"
-    status, out, err = run(capsys, "grey.png", "--explain", "a.png", "--layers", "block9")
+    status, _, err = run(capsys, "grey.png", "--explain", "a.png", "--layers", "block9")
     assert status == 1
     assert "`layers`: 'block9' is not one of this network's: stem, " in err
     assert len(figures) == 1
@@ -285,7 +284,7 @@ def test_chosen_layers(folder, capsys, monkeypatch):
 
 def test_the_picture_is_a_png(folder, capsys):
     """In few classes, and named like formulas."""
-    open("names", "w").write("$a^$\nb, c\n[d]\n" + "long " * 20)
+    Path("names").write_text("$a^$\nb, c\n[d]\n" + "long " * 20)
     assert run(capsys, "grey.png", "--explain", "a.png", "--classes", "names")[0] == 0
     with Image.open("a.png") as image:
         assert image.format == "PNG"
@@ -339,5 +338,5 @@ def test_bars_in_every_encoding(encoding):
 def test_narrow_terminals_lose_nothing(width):
     text = printed("cp949", width, color_system=None)
     assert max(map(len, text.splitlines())) <= width
-    for word in "great white shark, man-eater 75.0 % [red]cat[/] 25.0 % \uc0c1\uc5b4 0.0 %".split():
+    for word in ("great", "white", "shark,", "man-eater", "75.0 %", "[red]cat[/]", "25.0 %", "\uc0c1\uc5b4", " 0.0 %"):
         assert word in text

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from npnets.predict import report
 from npnets.predict.evaluate import Score, evaluate, outputs_of
 from npnets.train import Trainer
 
-CIFAR = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 quick = pytest.mark.quick
 
@@ -174,9 +175,9 @@ def test_what_it_says_without_weights(folder, capsys):
     assert lines[1] == "tiny: 20 images (test), 8 x 8 x 1, 4 classes"
     assert f"accuracy {100 * right / 20:.1f} % ({right} of 20)" in lines
     assert lines[-1].endswith(" images/s")
-    held = json.loads(open("score.json").read())
+    held = json.loads(Path("score.json").read_bytes())
     assert held["confusion"] == expected.confusion.tolist()
-    assert open("confusion.png", "rb").read().startswith(b"\x89PNG")
+    assert Path("confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("use", ["loops", "numpy", "numba"])
@@ -216,6 +217,6 @@ def test_the_accuracy_on_cifar(tmp_path, monkeypatch, capsys):
     right = held["logits_shufflenet_v1_05_g3"].argmax(1) == held["y"]
     assert "cifar: 250 images (all), 32 x 32 x 3, 10 classes" in out
     assert f"accuracy 90.8 % ({right.sum()} of 250), among the top 5 " in out
-    for row in json.loads(open("score.json").read())["by_class"]:
+    for row in json.loads(Path("score.json").read_bytes())["by_class"]:
         own = held["y"] == CIFAR.index(row["name"])
         assert (row["images"], row["right"]) == (own.sum(), right[own].sum())

@@ -97,5 +97,5 @@ def _explain(net: Network, image: Images, guesses: Sequence[Guess], path: str, a
     layers = arguments.layers or cam.spread(net, image.shape)
     shown = guesses[: picture.MAPS]
     seen = cam.activations(net, net.preprocess(image[None]), classes=[guess.index for guess in shown], layers=layers)
-    figure = picture.explanation(image, shown, seen, f"{Path(path).name}: {type(net).__name__}")
+    figure = picture.explanation(image, shown, seen, f"{Path(path).name}, seen by {type(net).__name__}")
     picture.draw(arguments.explain, figure)

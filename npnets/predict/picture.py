@@ -1,6 +1,7 @@
 """A picture of what a network sees: the photograph, where the classes are on it, and feature maps of some layers."""
 
 import io
+import math
 import os
 import textwrap
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def explanation(image: Images, guesses: Sequence[Guess], seen: Activations, titl
     layers = list(seen.features.items())
     rows = 1 + -(-len(layers) // COLUMNS)
     figure: Figure = need("matplotlib.figure", "demos", "the picture").Figure(
-        figsize=(COLUMNS * PANEL + 0.7, rows * (PANEL + 0.5) + 0.4), layout="constrained"
+        figsize=(COLUMNS * PANEL + 0.7, rows * (PANEL + 0.5) + 0.4), layout="compressed"
     )
     figure.suptitle(title, fontsize=11, parse_math=False)
     grid = figure.subplots(rows, COLUMNS, squeeze=False)
@@ -58,21 +59,22 @@ def explanation(image: Images, guesses: Sequence[Guess], seen: Activations, titl
     _show(grid[0, 0], whole, f"what the network sees\n{S} x {S}", cmap="gray", vmin=0, vmax=255)
     largest = float(np.abs(seen.maps).max()) or 1.0
     for axes, guess, values in zip(grid[0, 1:], guesses, np.moveaxis(seen.maps[0], 2, 0), strict=False):
-        _overlay(axes, image, values, largest, f"{_short(guess.name)}\n{100 * guess.probability:.1f} %")
+        _overlay(axes, image, values, largest, f"{_short(guess.name)}\n{100 * guess.probability:.1f} %, logit {guess.logit:.1f}")
     _scale(figure, grid[0], largest)
     for axes, (name, features) in zip(grid[1:].flat, layers, strict=False):
         H, W, C = features.shape[1:]
-        _show(axes, montage(features[0]), f"{name}\n{H} x {W}, {min(C, TILES**2)} of {C} channels", cmap="gray")
+        _show(axes, montage(features[0]), f"{name}\n{H} x {W}, {min(C, TILES**2)} of {C} channels", cmap="magma")
     return figure
 
 
-def montage(features: Array, tiles: int = TILES, side: int = 56) -> Array:
+def montage(features: Array, most: int = TILES**2, side: int = 56) -> Array:
     """Return the feature maps that vary most, (H, W, C), beside and below each other in one array.
 
     Each is stretched to 0 to 1, a constant one is 0; between them is NaN. Small ones are enlarged to `side` pixels.
     """
-    H, W, _ = features.shape
-    chosen = np.argsort(-features.var((0, 1)), kind="stable")[: tiles**2]
+    H, W, C = features.shape
+    chosen = np.argsort(-features.var((0, 1)), kind="stable")[:most]
+    tiles = math.ceil(math.sqrt(min(C, most)))  # in a row, and so many rows
     enlarged = max(1, side // max(H, W))
     gap = max(1, enlarged * max(H, W) // 16)
     high, wide = enlarged * H + gap, enlarged * W + gap
@@ -89,7 +91,7 @@ def montage(features: Array, tiles: int = TILES, side: int = 56) -> Array:
 def draw(path: str | os.PathLike[str], figure: "Figure") -> None:
     """Write the figure as a PNG, at once."""
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
+    figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
     replace(path, picture.getvalue())
 
 
@@ -101,10 +103,9 @@ def _show(axes: "Axes", values: Array, title: str, **options: Any) -> None:
 def _overlay(axes: "Axes", image: Images, values: Array, largest: float, title: str) -> None:
     """Draw a map over the photograph, the more opaque the further it is from 0."""
     S = len(image)
-    opacity = 0.85 * np.sqrt(np.abs(values) / largest)
     _show(axes, image.mean(2), title, cmap="gray", vmin=-64, vmax=255)
     axes.imshow(
-        values, cmap=MAP_COLOURS, vmin=-largest, vmax=largest, alpha=opacity,
+        values, cmap=MAP_COLOURS, vmin=-largest, vmax=largest, alpha=0.8 * abs(values) / largest,
         interpolation="bilinear", extent=(-0.5, S - 0.5, S - 0.5, -0.5),
     )  # fmt: skip
 

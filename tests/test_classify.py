@@ -10,7 +10,7 @@ import pytest
 import rich.console
 from PIL import Image
 from shared_data import shared
-from training import IMPLEMENTATION, TINY, tiny
+from training import IMPLEMENTATION, leave
 from uninstalled import uninstall
 
 import npnets
@@ -18,7 +18,6 @@ from npnets import cam, cli
 from npnets.predict import picture, report
 from npnets.predict.classify import Guess, best, see
 from npnets.predict.network import read_names
-from npnets.train import Trainer
 
 quick = pytest.mark.quick
 
@@ -27,9 +26,7 @@ quick = pytest.mark.quick
 def folder(tmp_path, monkeypatch):
     """Make an empty folder the current one, with a network as `npnets train` leaves it, and pictures."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs/mobilenet-tiny").mkdir(parents=True)
-    trainer = Trainer(TINY, tiny())
-    trainer.save("runs/mobilenet-tiny/checkpoint.safetensors")
+    trainer = leave(tmp_path / "runs/mobilenet-tiny")
     rng = np.random.default_rng(0)
     for name, shape in (("wide.png", (30, 50, 3)), ("high.jpg", (80, 20, 3)), ("grey.png", (8, 8))):
         Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(name)
@@ -137,7 +134,7 @@ def test_what_it_says_without_weights(folder, capsys):
     assert npnets.get_threads() == 1
     about, *blocks = out.split("\n\n")
     assert about == (
-        "runs/mobilenet-tiny/checkpoint.safetensors: MobileNetV1, 9,476 parameters, 4 classes, images of 8 x 8"
+        "runs/mobilenet-tiny/checkpoint.safetensors: MobileNetV1, 10,244 parameters, 4 classes, images of 8 x 8"
     )
     for name, block in zip(("wide.png", "high.jpg"), blocks, strict=True):
         title, *lines = block.splitlines()
@@ -256,7 +253,9 @@ def test_what_is_drawn(folder, capsys, monkeypatch):
     image = see_tiny(folder, "wide.png")
     x = npnets.data.normalise(image[None], folder.mean, folder.std)
     guesses = best(net(x)[0], "abcd", 3)
-    assert titles[1:4] == [f"{guess.name}\n{100 * guess.probability:.1f} %" for guess in guesses]
+    assert titles[1:4] == [
+        f"{guess.name}\n{100 * guess.probability:.1f} %, logit {guess.logit:.1f}" for guess in guesses
+    ]
     assert np.array_equal(panels[0].images[0].get_array(), image[..., 0])
     maps = cam.activations(net, x, classes=[guess.index for guess in guesses]).maps[0]
     largest = abs(maps).max()
@@ -295,7 +294,7 @@ def test_the_picture_is_a_png(folder, capsys):
 def test_montage():
     features = np.zeros((2, 2, 5), np.float32)
     features[0, 0] = [1, 3, 0, -2, 8]
-    tiles = picture.montage(features, tiles=2, side=4)
+    tiles = picture.montage(features, 4, side=4)
     assert tiles.shape == (4 + 1 + 4, 4 + 1 + 4)
     assert np.isnan(tiles[4]).all()
     assert np.isnan(tiles[:, 4]).all()
@@ -304,7 +303,7 @@ def test_montage():
         expected = np.zeros((4, 4))
         expected[:2, :2] = 1
         assert np.array_equal(tile, 1 - expected if inverted else expected)
-    assert np.array_equal(picture.montage(np.ones((3, 3, 1)), tiles=1, side=3), np.zeros((3, 3)))
+    assert np.array_equal(picture.montage(np.ones((3, 3, 1)), side=3), np.zeros((3, 3)))
 
 
 # ---- terminals and encodings -----------------------------------------------------------------------------------------
@@ -316,10 +315,10 @@ GUESSES = [
 ]
 
 
-def printed(encoding, width, **options):
+def printed(encoding, width):
     file = io.TextIOWrapper(io.BytesIO(), encoding, errors="replace", newline="\n")
     console = rich.console.Console(
-        file=file, width=width, highlight=False, markup=False, emoji=False, legacy_windows=False, **options
+        file=file, width=width, highlight=False, markup=False, emoji=False, legacy_windows=False, color_system=None
     )
     console.print(report.guess_table(GUESSES, width))
     file.flush()
@@ -329,14 +328,20 @@ def printed(encoding, width, **options):
 @quick
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "cp949", "ascii"])
 def test_bars_in_every_encoding(encoding):
-    text = printed(encoding, 80, color_system=None)
-    assert text == ""
+    bar, half = ("\u2501", "\u2578") if encoding == "utf-8" else ("-", " ")
+    shark = "\uc0c1\uc5b4".encode(encoding, "replace").decode(encoding)
+    lines = [line.rstrip() for line in printed(encoding, 80).splitlines()]
+    assert lines == [
+        f"  great white shark, white shark, man-eater  75.0 %  {19 * bar}{half}".rstrip(),
+        f"  [red]cat[/]                                25.0 %  {6 * bar}{half}".rstrip(),
+        f"  {shark}                                        0.0 %",
+    ]
 
 
 @quick
 @pytest.mark.parametrize("width", [20, 40])
 def test_narrow_terminals_lose_nothing(width):
-    text = printed("cp949", width, color_system=None)
+    text = printed("cp949", width)
     assert max(map(len, text.splitlines())) <= width
-    for word in ("great", "white", "shark,", "man-eater", "75.0 %", "[red]cat[/]", "25.0 %", "\uc0c1\uc5b4", " 0.0 %"):
+    for word in ("great", "white", "shark,", "man-eater", "75.0 %", "[red]cat[/", "25.0 %", "\uc0c1\uc5b4", " 0.0 %"):
         assert word in text

@@ -1,5 +1,6 @@
 """`npnets evaluate`: what is counted, how classes are matched, what is shown."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -9,13 +10,12 @@ import pytest
 import rich.console
 from PIL import Image
 from shared_data import shared
-from training import IMPLEMENTATION, TINY, USE, tiny, write_idx
+from training import IMPLEMENTATION, USE, leave, tiny, write_idx
 
 import npnets
 from npnets import cli
 from npnets.predict import report
 from npnets.predict.evaluate import Score, evaluate, outputs_of
-from npnets.train import Trainer
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -27,12 +27,7 @@ def folder(tmp_path, monkeypatch):
     """Make an empty folder the current one, with a data set and a network for it, as `npnets train` leaves it."""
     monkeypatch.chdir(tmp_path)
     write_idx(tmp_path / "tiny", tiny())
-    (tmp_path / "runs/mobilenet-tiny").mkdir(parents=True)
-    trainer = Trainer(TINY, tiny())
-    with npnets.use(IMPLEMENTATION):
-        for _ in range(3):
-            trainer.step()
-    trainer.save("runs/mobilenet-tiny/checkpoint.safetensors")
+    trainer = leave(tmp_path / "runs/mobilenet-tiny")
     threads = npnets.get_threads()
     yield trainer
     npnets.set_threads(threads)
@@ -131,30 +126,40 @@ def shown(score, width, encoding="utf-8"):
     return [line.rstrip() for line in file.buffer.getvalue().decode(encoding).splitlines()]
 
 
-SCORE = Score(("cat", "dog", "[red]"), np.array([[8, 2, 0], [1, 19, 0], [0, 1, 2]]), None, 1.0)
+SCORE = Score(("cat", "dog", "[r]"), np.array([[8, 2, 0], [1, 19, 0], [0, 1, 2]]), None, 1.0)
 
 
 @quick
 def test_confusion_in_the_terminal():
     assert shown(SCORE, 80) == [
-        "  taken for  cat  dog [red]   right",
+        "  taken for  cat  dog [r]   right",
         "  cat          8    2     .  80.0 %",
         "  dog          1   19     .  95.0 %",
-        "  [red]        .    1     2  66.7 %",
+        "  [r]        .    1     2  66.7 %",
     ]
 
 
 @quick
 @pytest.mark.parametrize("encoding", ["cp1252", "cp949", "ascii"])
 def test_a_list_where_the_terminal_is_narrow(encoding):
-    assert shown(SCORE, 30, encoding) == []
+    assert shown(SCORE, 40, encoding) == shown(SCORE, 80)
+    long = dataclasses.replace(SCORE, classes=("cat", "dog", "chimpanzee"))
+    listed = [
+        "  class       images   right  taken for",
+        "  cat             10  80.0 %  dog",
+        "  dog             20  95.0 %  cat",
+        "  chimpanzee       3  66.7 %  dog",
+    ]
+    assert shown(long, 80, encoding) != listed
+    assert shown(long, 40, encoding) == listed
+    assert shown(long, 30, encoding) == [line[:28].rstrip() for line in listed]
 
 
 @quick
 def test_a_list_where_there_are_many_classes():
     logits, labels = logits_and_labels(60, 3000)
     lines = shown(counted(logits, labels), 80)
-    assert lines[0].split() == ["class", "images", "right", "most", "often", "taken", "for"]
+    assert lines[0].split() == ["the", "worst", "50", "of", "60", "images", "right", "taken", "for"]
     shares = [float(line.split()[2]) for line in lines[1:]]
     assert len(shares) == report.EACH
     assert shares == sorted(shares)  # the worst ones
@@ -171,7 +176,7 @@ def test_what_it_says_without_weights(folder, capsys):
     assert (status, err) == (0, "")
     lines = out.splitlines()
     right = int(expected.confusion.trace())
-    assert lines[0].startswith("runs/mobilenet-tiny/checkpoint.safetensors: MobileNetV1, 9,476 parameters, 4 classes")
+    assert lines[0].startswith("runs/mobilenet-tiny/checkpoint.safetensors: MobileNetV1, 10,244 parameters, 4 classes")
     assert lines[1] == "tiny: 20 images (test), 8 x 8 x 1, 4 classes"
     assert f"accuracy {100 * right / 20:.1f} % ({right} of 20)" in lines
     assert lines[-1].endswith(" images/s")

@@ -1,6 +1,7 @@
 """`npnets classify`."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         if tables:
             console.print(f"\n{path}")
             console.print(report.guess_table(guesses, console.width))
-        results.append({"file": path, "classes": [guess._asdict() for guess in guesses]})
+        results.append({"file": path, "classes": [dataclasses.asdict(guess) for guess in guesses]})
         if arguments.explain is not None:
             _explain(net, image, guesses, path, arguments)
     if arguments.json is not None:

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         need("matplotlib.figure", "demos", "--plot")
     console = report.console()
     net, about = prepare(arguments)
-    data = load_named("data", arguments.data)
+    data = load_named("data", arguments.data, net.preprocessing.side)
     images, labels = _part(net, data, arguments.part)
     outputs = outputs_of(data.classes, net.classes, network.outputs(net))
     tables = arguments.json != "-"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +18,8 @@ SIDE = 224
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
-class Guess(NamedTuple):
+@dataclass(frozen=True)
+class Guess:
     """A class, and how sure the network is."""
 
     index: int
@@ -44,7 +45,8 @@ def see(net: Network, path: str | os.PathLike[str]) -> Images:
     """
     if net.in_channels not in (1, 3):
         raise ValueError(f"the network takes images of {net.in_channels} channels, and photographs have 1 or 3")
-    image = square(decode(path), net.preprocessing.side or SIDE)
+    side = net.preprocessing.side or SIDE
+    image = square(decode(path, least=side), side)
     return image if net.in_channels == 3 else np.rint(image @ LUMA).astype(np.uint8)[..., None]
 
 

@@ -116,7 +116,7 @@ def evaluate(
         own = np.take_along_axis(logits, y[:, None], 1)
         before = (logits > own) | ((logits == own) & (np.arange(N) < y[:, None]))
         among_top += int((before.sum(1) < TOP).sum())
-    seen = np.flatnonzero(confusion.any(0) | confusion.any(1))
+    seen = np.flatnonzero(confusion.any(0) | confusion.any(1)).tolist()
     names = tuple(classes[n] for n in seen)
     return Score(names, confusion[np.ix_(seen, seen)], among_top if N > TOP else None, seconds)
 

@@ -59,7 +59,13 @@ def explanation(image: Images, guesses: Sequence[Guess], seen: Activations, titl
     _show(grid[0, 0], whole, f"what the network sees\n{S} x {S}", cmap="gray", vmin=0, vmax=255)
     largest = float(np.abs(seen.maps).max()) or 1.0
     for axes, guess, values in zip(grid[0, 1:], guesses, np.moveaxis(seen.maps[0], 2, 0), strict=False):
-        _overlay(axes, image, values, largest, f"{_short(guess.name)}\n{100 * guess.probability:.1f} %, logit {guess.logit:.1f}")
+        _overlay(
+            axes,
+            image,
+            values,
+            largest,
+            f"{_short(guess.name)}\n{100 * guess.probability:.1f} %, logit {guess.logit:.1f}",
+        )
     _scale(figure, grid[0], largest)
     for axes, (name, features) in zip(grid[1:].flat, layers, strict=False):
         H, W, C = features.shape[1:]

@@ -10,9 +10,11 @@ from npnets.predict.evaluate import Score
 from npnets.train.checkpoint import replace
 
 UNCUT = 500  # columns where there is no terminal
+NARROW = 40  # with fewer there is no place for bars and mistakes
 
 # Up to so many classes the confusion matrix is printed, and each class on a line of its own.
 MATRIX, EACH = 12, 50
+TAKEN_FOR = "taken for"
 
 
 def console() -> Any:
@@ -31,16 +33,12 @@ def guess_table(guesses: Sequence[Guess], width: int) -> Any:
     table = _table()
     table.add_column(min_width=4, overflow="fold")
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
+    colours = {"style": "bright_black", "complete_style": "cyan", "finished_style": "cyan"}
     for guess in guesses:
-        table.add_row(
-            guess.name,
-            _percent(guess.probability),
-            bar(
-                total=1.0, completed=guess.probability, width=max(4, min(30, width // 3)), style="bright_black",
-                complete_style="cyan", finished_style="cyan",
-            ),
-        )  # fmt: skip
+        cells = [guess.name, _percent(guess.probability)]
+        if width >= NARROW:
+            cells.append(bar(total=1.0, completed=guess.probability, width=min(30, width // 3), **colours))
+        table.add_row(*cells)
     return _indented(table)
 
 
@@ -66,17 +64,17 @@ def summary(score: Score) -> str:
 def score_table(score: Score, width: int) -> Any:
     """Return how each class fared: as the confusion matrix where it fits into `width` columns, or else a list."""
     digits = max(4, len(str(score.confusion.max())))
-    longest = max(map(len, score.classes))
-    if len(score.classes) <= MATRIX and 2 + longest + (digits + 1) * len(score.classes) + 9 <= width:
+    longest = max(len(TAKEN_FOR), *map(len, score.classes))
+    if len(score.classes) <= MATRIX and 2 + longest + 1 + (digits + 1) * len(score.classes) + 8 <= width:
         return _matrix(score, digits)
-    return _list(score)
+    return _list(score, width)
 
 
 def _matrix(score: Score, digits: int) -> Any:
     text = need("rich.text", "demos", "tables").Text
     table = _table(header=True)
     table.padding = (0, 1, 0, 0)
-    table.add_column("taken for", no_wrap=True)
+    table.add_column(TAKEN_FOR, no_wrap=True)
     for name in score.classes:
         table.add_column(name[:digits], justify="right", no_wrap=True, width=digits)
     table.add_column("right", justify="right", no_wrap=True)
@@ -86,16 +84,21 @@ def _matrix(score: Score, digits: int) -> Any:
     return _indented(table)
 
 
-def _list(score: Score) -> Any:
+def _list(score: Score, width: int) -> Any:
     rows = score.by_class()
-    rows = rows if len(rows) <= EACH else sorted(rows, key=lambda row: row.right / row.images)[:EACH]
+    title = "class"
+    if len(rows) > EACH:
+        title = f"the worst {EACH} of {len(rows)}"
+        rows = sorted(rows, key=lambda row: row.right / row.images)[:EACH]
     table = _table(header=True)
-    table.add_column("class", overflow="fold")
+    table.add_column(title, overflow="fold")
     table.add_column("images", justify="right", no_wrap=True)
     table.add_column("right", justify="right", no_wrap=True)
-    table.add_column("most often taken for", overflow="fold")
+    if width >= NARROW:
+        table.add_column(TAKEN_FOR, overflow="fold")
     for row in rows:
-        table.add_row(row.name, str(row.images), _percent(row.right / row.images), row.mistake or "")
+        cells = [row.name, str(row.images), _percent(row.right / row.images), row.mistake or ""]
+        table.add_row(*cells[: len(table.columns)])
     return _indented(table)
 
 

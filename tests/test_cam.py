@@ -62,7 +62,7 @@ def test_a_map_is_the_gradient_times_the_features(name):
 def test_features_are_the_layers_outputs(use):
     net, x = network("mobilenet, grey, own rows")
     with npnets.use(use):
-        seen = cam.activations(net, x, classes=[], layers=["block2", "block2.depthwise", "stem"])
+        seen = cam.activations(net, x, classes=[2], layers=["block2", "block2.depthwise", "stem"])
         children = dict(net.children)
         stem = children["stem"].forward(x)
         block1 = children["block1"].forward(stem)
@@ -73,7 +73,7 @@ def test_features_are_the_layers_outputs(use):
     for name, expected in (("stem", stem), ("block2.depthwise", depthwise), ("block2", block2)):
         assert np.array_equal(seen.features[name], expected), name
     assert np.array_equal(seen.logits, logits)
-    assert seen.maps.shape == (3, 5, 4, 0)
+    assert seen.maps.shape == (3, 5, 4, 1)
 
 
 def test_inside_of_a_shuffle_unit():

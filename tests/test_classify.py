@@ -176,7 +176,11 @@ def test_names_of_the_classes(folder, capsys):
         read_names("names.txt")
     Path("names.txt").write_text("\ufeffant\nbee\ncat [/b]\n:smile:\n", "utf-8")
     Path("names.json").write_text('["ant", "bee", "cat [/b]", ":smile:"]')
-    for file in "names.txt", "names.json":
+    Path("index.json").write_text(
+        '{"2": ["n2", "cat [/b]"], "0": ["n0", "ant"], "1": ["n1", "bee"], "3": ["n3", ":smile:"]}'
+    )
+    for file in "names.txt", "names.json", "index.json":
+        assert read_names(file) == ["ant", "bee", "cat [/b]", ":smile:"]
         status, out, _ = run(capsys, "grey.png", "--classes", file)
         assert status == 0
         assert sorted(line.rpartition(" %")[0].rstrip("0123456789. ").strip() for line in out.splitlines()[3:]) == [
@@ -185,10 +189,13 @@ def test_names_of_the_classes(folder, capsys):
 
 
 @quick
-@pytest.mark.parametrize("content", ['["a", 1]', '["a"', "[" * 100_000, "", '{"0": "a"}\n\n\n', "a\n \nb", "\xff"])
+@pytest.mark.parametrize(
+    "content",
+    ['["a", 1]', '["a"', "[" * 100_000, "", '{"0": "a"}', '{"1": ["a", "b"]}', "a\n \nb", "\xff", "[]", "[[1]]"],
+)
 def test_what_is_no_list_of_names(folder, content):
     Path("names").write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match="names is no list of names, in JSON or one on each line: "):
+    with pytest.raises(ValueError, match="names is no list of names, as JSON or one on each line: "):
         read_names("names")
 
 

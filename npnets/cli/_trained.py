@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="FILE", help="a file or hub id for npnets.from_pretrained (default: the last training)"
     )
     parser.add_argument(
-        "--classes", metavar="FILE", help="names of the classes, for weights without: a JSON list, or one on each line"
+        "--classes",
+        metavar="FILE",
+        help="names of the classes, for weights without: one on each line, a JSON list, or Keras' list of ImageNet's",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="of the kernels (default: one for each core)")
     parser.add_argument("--json", metavar="FILE", help="write all as JSON; - prints it in the place of the tables")

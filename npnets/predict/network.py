@@ -3,6 +3,7 @@
 import json
 
 from npnets.models import Network
+from npnets.train.checkpoint import reason
 from npnets.train.run import latest
 from npnets.weights import from_pretrained
 
@@ -46,14 +47,20 @@ def outputs(net: Network) -> int:
 
 
 def read_names(path: str) -> list[str]:
-    """Return the names in a file: a JSON list of texts, or one on each line.
+    """Return the names in a file, in the order of the outputs.
+
+    Parameters
+    ----------
+    path
+        A text with a name on each line, a JSON list of names, or Keras' `imagenet_class_index.json`, which is
+        {"0": ["n01440764", "tench"], ...}.
 
     Raises
     ------
     OSError
         The file cannot be read.
     ValueError
-        It is neither, or holds no name, or is longer than a megabyte.
+        It is none of these, or holds no name, or is longer than a megabyte.
     """
     with open(path, "rb") as file:
         content = file.read(LONGEST + 1)
@@ -62,10 +69,12 @@ def read_names(path: str) -> list[str]:
             raise ValueError("it is longer than a megabyte")
         text = content.decode("utf-8-sig").strip()
         names = json.loads(text) if text.startswith(("[", "{")) else text.splitlines()
-        if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        if isinstance(names, dict):
+            names = [names[str(n)][1] for n in range(len(names))]
+        if not all(isinstance(name, str) and name.strip() for name in names):
             raise ValueError("a name is empty, or no text")
         if not names:
             raise ValueError("there are none")
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no list of names, in JSON or one on each line: {error}") from None
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is no list of names, as JSON or one on each line: {reason(error)}") from None
     return [name.strip() for name in names]

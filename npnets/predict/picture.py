@@ -120,7 +120,7 @@ def _scale(figure: "Figure", axes: Any, largest: float) -> None:
     """Draw the scale of the maps beside their row."""
     colours = need("matplotlib.cm", "demos", "the picture").ScalarMappable(cmap=MAP_COLOURS)
     colours.set_clim(-largest, largest)
-    figure.colorbar(colours, ax=list(axes), shrink=0.85, aspect=24, label="what a place adds to the logit")
+    figure.colorbar(colours, ax=list(axes), shrink=0.85, aspect=24, pad=0.015, label="what a place adds to the logit")
 
 
 def _short(name: str) -> str:

@@ -8,7 +8,7 @@ from npnets import ops
 from npnets._config import implementation, use
 from npnets._parallel import get_threads, set_threads
 from npnets.cost import cost
-from npnets.models import MobileNetV1, ShuffleNetV1
+from npnets.models import MobileNetV1, ShuffleNetV1, fold_batch_norm
 from npnets.plan import compile
 from npnets.train import SGD, train_step
 
@@ -21,6 +21,7 @@ __all__ = [
     "__version__",
     "compile",
     "cost",
+    "fold_batch_norm",
     "get_threads",
     "implementation",
     "ops",

@@ -5,10 +5,17 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, explain, train, warmup
+from npnets.cli import bench, classify, evaluate, explain, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
-COMMANDS = {"train": train, "bench": bench, "warmup": warmup, "explain": explain}
+COMMANDS = {
+    "train": train,
+    "classify": classify,
+    "evaluate": evaluate,
+    "explain": explain,
+    "bench": bench,
+    "warmup": warmup,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,8 +5,8 @@ function buildControls() {
     `<button role="radio" data-kind="${kind}">${icon(kind)}<span data-text="kind.${kind}"></span></button>`).join("");
   const slider = (name) => {
     const [low, high] = SLIDERS[name];
-    return `<label data-slider="${name}"><span><b>${{ D: "D<sub>K</sub>", C: "M", channels: "C", groups: "g", layers: "L" }[name] ?? name}</b>
-      <span data-text="slider.${name}"></span></span><output></output><input type="range" min="${low}" max="${high}" name="${name}"></label>`;
+    return `<label data-slider="${name}" for="slider-${name}"><span><b>${{ D: "D<sub>K</sub>", C: "M", channels: "C", groups: "g", layers: "L" }[name] ?? name}</b>
+      <span data-text="slider.${name}"></span></span><output></output><input type="range" id="slider-${name}" min="${low}" max="${high}" name="${name}"></label>`;
   };
   byId("sliders").innerHTML = [..."HWDspdCNg"].map(slider).join("");
   byId("wiring-sliders").innerHTML = ["channels", "groups", "layers"].map(slider).join("");

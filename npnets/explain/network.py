@@ -21,6 +21,7 @@ from npnets.layers import (
     PointwiseConvolution,
 )
 from npnets.models import Network
+from npnets.predict.classify import best
 from npnets.preprocessing import Images
 
 MAPS, KERNELS, VALUES = 64, 128, 1024  # shown at most: maps of a layer, kernels (and rows of a matrix), single values
@@ -52,10 +53,7 @@ def describe(net: Network, picture: Images, name: str) -> dict[str, Any]:
     network
         Of JSON's types, the pictures as data URLs.
     """
-    x = net.preprocess(picture[None])
-    logits, passed = _observe(net, x)
-    shares = np.exp(logits - logits.max())
-    shares /= shares.sum()
+    logits, passed = _observe(net, net.preprocess(picture[None]))
     count = cost(net, picture.shape)
     mult_adds = {layer.name: layer.mult_adds for layer in count.layers}
     return {
@@ -65,8 +63,7 @@ def describe(net: Network, picture: Images, name: str) -> dict[str, Any]:
         "mult_adds": count.mult_adds,
         "parameters": count.parameters,
         "classes": [
-            {"name": net.classes[at] if net.classes else f"{at}", "probability": float(shares[at])}
-            for at in np.argsort(-shares, kind="stable")[:CLASSES].tolist()
+            {"name": guess.name, "probability": guess.probability} for guess in best(logits, net.classes, CLASSES)
         ],
         "layers": [_layer(entry, mult_adds) for entry in passed],
     }
@@ -94,7 +91,7 @@ def _observe(net: Network, x: Array) -> tuple[Array, list[dict[str, Any]]]:
     for name, layer in inner:
         watch(name, layer)
     try:
-        logits = net(x)[0].astype(np.float64)
+        logits = net(x)[0]
     finally:
         for _, layer in inner:
             del vars(layer)["forward"]

@@ -39,6 +39,7 @@ function fit(wanted) {
   fitted.at = shape.map((length, axis) => clamp(Math.round(index[axis]) || 0, 0, length - 1)).join(".");
   fitted.step = Math.max(fitted.step, 0);
   fitted.seed = Math.abs(fitted.seed);
+  if (!(fitted.language in DATA.texts)) fitted.language = "";
   return fitted;
 }
 

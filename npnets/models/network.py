@@ -347,7 +347,7 @@ class Network(Sequential):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the flat arrays: what is copied or stored are the layers' own."""
-        return {name: value for name, value in self.__dict__.items() if name != "_flat"}
+        return {name: value for name, value in super().__getstate__().items() if name != "_flat"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Lay out the flat arrays of a copy."""

@@ -48,9 +48,28 @@ def read(path: Path) -> tuple[dict[str, Array], str | None]:
     }, text
 
 
+def names(path: Path) -> list[str]:
+    """Return the names in the directory of an archive.
+
+    Raises
+    ------
+    ValueError
+        It has none that can be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except ERRORS as error:
+        raise ValueError(f"a damaged archive: {error}") from None
+
+
 def check_sizes(members: list[zipfile.ZipInfo], size: int) -> None:
     """Refuse an archive of `size` bytes that claims to unpack to much more."""
-    claimed = sum(member.file_size for member in members)
+    check_claim(sum(member.file_size for member in members), size)
+
+
+def check_claim(claimed: int, size: int) -> None:
+    """Refuse `claimed` bytes of arrays in a file of `size` bytes, where these are many more."""
     if claimed > max(SURELY_FINE, MOST_TIMES * size):
         raise ValueError(f"it has {size} bytes, and would unpack to {claimed}, which no weights do")
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from npnets.models import MobileNetV1, Network, ShuffleNetV1
+from npnets.models import MobileNetV1, Network, ShuffleNetV1, fold_batch_norm
 from npnets.train.settings import Settings
-from npnets.weights import formats
+from npnets.weights import formats, hub, tflite
 from npnets.weights.description import classes_of, network_of, preprocessing_of
 from npnets.weights.formats import File
 from npnets.weights.geometry import arguments_of, check_fits
@@ -60,9 +60,14 @@ def from_pretrained(
     >>> net.arguments["width"], net.arguments["num_classes"], net.training
     (0.25, 10, False)
     """
-    held = formats.of(file)
+    file = hub.local(file)
     given = {"activation": activation, "padding": padding, "bn_eps": bn_eps}
     overrides = {name: value for name, value in given.items() if value is not None}
+    if formats.is_tflite(file):
+        if overrides:
+            raise ValueError(f"`{next(iter(overrides))}` cannot be given: a TFLite file says all of its network")
+        return tflite.load(file, dtype)
+    held = formats.of(file)
     with formats.named(file):
         found = match(held.arrays)
         shapes = {name: value.shape for name, value in found.arrays.items()}
@@ -72,7 +77,9 @@ def from_pretrained(
         else:
             network, arguments = _described(held.about)
             check_fits(network, arguments, shapes)
-        net = network(**{**arguments, **overrides, "dtype": dtype})
+        net: Network = network(**{**arguments, **overrides, "dtype": dtype})
+        if "stem.conv.bias" in shapes:
+            net = fold_batch_norm(net)
         fill(net, found, True, {})
         _about(net, held.about, found)
     return net.eval()

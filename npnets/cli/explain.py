@@ -63,4 +63,5 @@ def _network(arguments: argparse.Namespace) -> dict[str, Any] | None:
                 raise ValueError(f"`--{name}` (={getattr(arguments, name)}) needs a photograph: give PHOTO as well")
         return None
     net, about = network.load(arguments.weights, arguments.classes)
-    return describe(net, see(net, arguments.photo), about)
+    source = Path(about.partition(": ")[0]).name  # the page may go to others: whose folders they are is not in it
+    return describe(net, see(net, arguments.photo), source)

@@ -118,7 +118,7 @@ function listen() {
   byId("language").addEventListener("click", () => go({ language: language() === "en" ? "ko" : "en" }));
   byId("theme").addEventListener("click", () => go({ theme: isDark() ? "light" : "dark" }));
   byId("numbers").addEventListener("click", () => go({ seed: state.seed + 1, step: 0 }));
-  addEventListener("hashchange", () => (read(), render()));
+  addEventListener("hashchange", (event) => (read(event.newURL), write(), render()));
   document.addEventListener("keydown", (event) => {
     if (state.tab !== "convolution" || event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
     const action = { ",": "back", ".": "on", n: "next", a: "all", p: "play" }[event.key];
@@ -128,7 +128,7 @@ function listen() {
 
 const isDark = () => state.theme === "dark" || (state.theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
 
-read();
+read(location.href);
 buildControls();
 listen();
 render();

@@ -1,18 +1,18 @@
 // A network's layers as one photograph went through them: what they put out, their kernels, and what they cost.
 
 function paintNetwork() {
-  const { name, photo, classes, input, layers, mult_adds, parameters } = DATA.network;
+  const { name, source, photo, classes, input, layers, mult_adds, parameters } = DATA.network;
   const at = clamp(state.layer, 0, layers.length - 1), layer = layers[at];
   byId("photo").src = photo;
   byId("photo").alt = text("network.photo");
   byId("network-name").textContent = name;
-  byId("network-total").textContent = text("network.total", { input: input.join(" × "), mult_adds: whole(mult_adds), parameters: whole(parameters) });
+  byId("network-total").textContent = text("network.total", { source, input: input.join(" × "), mult_adds: whole(mult_adds), parameters: whole(parameters) });
   byId("classes").innerHTML = classes.map(({ name, probability }) =>
     `<li><span>${escaped(name)}</span> <b>${(100 * probability).toFixed(1)} %</b><div class="bar"><i class="on" style="width: ${100 * probability}%"></i></div></li>`).join("");
   byId("layer-name").textContent = layer.name;
   byId("layer-says").textContent = text("network.layer", { kind: text(`layer.${layer.kind}`), input: layer.input.join(" × "), output: layer.output.join(" × "), detail: layer.detail });
   picture("maps", layer.maps, "network.maps");
-  picture("kernels", layer.kernels, "network.kernels");
+  picture("kernels", layer.kernels, layer.kernels?.matrix ? "network.matrix" : "network.kernels");
   if (!byId("layers").tBodies[0].rows.length || built !== language()) tabulate(DATA.network);
   for (const row of byId("layers").tBodies[0].rows) {
     row.classList.toggle("on", row.rowIndex === at + 1);

@@ -24,6 +24,15 @@ from npnets.models import Network
 from npnets.predict.classify import best
 from npnets.preprocessing import Images
 
+KINDS: dict[type[Layer], str] = {
+    Convolution: "conv",
+    DepthwiseConvolution: "depthwise",
+    PointwiseConvolution: "pointwise",
+    ChannelShuffle: "shuffle",
+    Activation: "activation",
+    Linear: "linear",
+}
+
 MAPS, KERNELS, VALUES = 64, 128, 1024  # shown at most: maps of a layer, kernels (and rows of a matrix), single values
 CLASSES = 5
 
@@ -36,7 +45,7 @@ MAP_COLOURS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 
 KERNEL_COLOURS = ((33, 84, 173), (146, 190, 230), (247, 247, 247), (244, 165, 130), (178, 24, 43))
 
 
-def describe(net: Network, picture: Images, name: str) -> dict[str, Any]:
+def describe(net: Network, picture: Images, source: str) -> dict[str, Any]:
     """Return what the page shows of a network.
 
     Parameters
@@ -45,8 +54,8 @@ def describe(net: Network, picture: Images, name: str) -> dict[str, Any]:
         In eval mode.
     picture
         (H, W, C), uint8, as large as the network is to see it.
-    name
-        Of the network, for the reader.
+    source
+        Where the weights come from, for the reader.
 
     Returns
     -------
@@ -57,7 +66,8 @@ def describe(net: Network, picture: Images, name: str) -> dict[str, Any]:
     count = cost(net, picture.shape)
     mult_adds = {layer.name: layer.mult_adds for layer in count.layers}
     return {
-        "name": name,
+        "name": type(net).__name__,
+        "source": source,
         "photo": _jpeg(picture),
         "input": list(picture.shape),
         "mult_adds": count.mult_adds,
@@ -114,17 +124,9 @@ def _layer(entry: dict[str, Any], mult_adds: dict[str, int]) -> dict[str, Any]:
 
 
 def _kind(layer: Layer) -> str:
-    for kind, name in (
-        (Convolution, "conv"),
-        (DepthwiseConvolution, "depthwise"),
-        (PointwiseConvolution, "pointwise"),
-        (ChannelShuffle, "shuffle"),
-        (Activation, "activation"),
-        (Linear, "linear"),
-    ):
-        if isinstance(layer, kind):
-            return f"{name}_group" if name == "pointwise" and layer.groups > 1 else name
-    return "pool"
+    name = next((name for kind, name in KINDS.items() if isinstance(layer, kind)), "pool")
+    grouped = isinstance(layer, Convolution | PointwiseConvolution) and layer.groups > 1
+    return f"{name}_group" if grouped else name
 
 
 def _detail(layer: Layer) -> str:
@@ -158,13 +160,14 @@ def _kernels(weight: Array) -> dict[str, Any]:
 
 
 def _drawn(tiles: Array, shown: int, values: Array, span: tuple[float, float], colours: Colours) -> dict[str, Any]:
-    """Draw tiles (H, W, C) of `values`, from the first colour at the low end of the span to the last at its high one."""
+    """Draw tiles (H, W, C) of `values`, from the first colour at the low end of `span` to the last at the high one."""
     share = (tiles.astype(np.float64) - span[0]) / ((span[1] - span[0]) or 1.0)
     tile = prod(tiles.shape[:2]) if shown == tiles.shape[2] else 1
     return {
         "image": _png(_mosaic(np.rint(share * (GAP - 1)).astype(np.uint8)), colours),
         "shown": shown,
         "count": values.size // tile,
+        "matrix": shown != tiles.shape[2],
         "low": f"{values.min():.3g}",
         "high": f"{values.max():.3g}",
     }

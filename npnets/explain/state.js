@@ -45,8 +45,8 @@ function fit(wanted) {
 
 const multiple = (value, of, most) => clamp(Math.round(value / of), 1, Math.floor(most / of)) * of;
 
-function read() {
-  const given = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+function read(address) {
+  const given = Object.fromEntries(new URLSearchParams(new URL(address).hash.slice(1)));
   Object.assign(state, fit(given));
 }
 

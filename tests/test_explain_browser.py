@@ -503,11 +503,10 @@ def test_network(open_page, network_url, width):
             assert tab.is_visible(f"#{picture}") == (layer[picture] is not None)
             if layer[picture]:
                 caption = tab.text_content(f"#{picture} figcaption").replace("−", "-")
-                numbers = re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", caption)[-4:]
-                assert (
-                    numbers == [str(layer[picture][name]) for name in ("shown", "count", "low", "high")]
-                    or (layer[picture]["matrix"])
-                )
+                first, middle = ["1", "1"] * layer[picture].get("matrix", False), ["0"] * (picture == "kernels")
+                shown, count, low, high = (str(layer[picture][name]) for name in ("shown", "count", "low", "high"))
+                numbers = re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", caption)
+                assert numbers == [*first, shown, count, low, *middle, high]
                 until(tab, f"document.querySelector('#{picture} img').naturalWidth > 0")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
     tab.keyboard.press("ArrowUp")

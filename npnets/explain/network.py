@@ -167,7 +167,7 @@ def _drawn(tiles: Array, shown: int, values: Array, span: tuple[float, float], c
         "image": _png(_mosaic(np.rint(share * (GAP - 1)).astype(np.uint8)), colours),
         "shown": shown,
         "count": values.size // tile,
-        "matrix": shown != tiles.shape[2],
+        "matrix": shown != tiles.shape[2],  # a picture of a matrix is one tile
         "low": f"{values.min():.3g}",
         "high": f"{values.max():.3g}",
     }

@@ -27,7 +27,7 @@ function paintSum(seen) {
 // The product that the pointer rests on, or the last one that ran, with its indices.
 function paintTerm({ arrays, terms, current }) {
   const term = hot === null ? current : terms[hot], line = byId("term");
-  if (!term) return (line.textContent = text("term.hint"));
+  if (!term) return (line.textContent = terms[0]?.length === 2 ? "" : text("term.hint"));
   const [, ...factors] = term;
   if (!factors.length) return (line.textContent = text("skipped"));
   const names = factors.map(([name, ...index]) => `<b class="${role(letter(name))}">${named(name, index)}</b>`);
@@ -38,7 +38,8 @@ function paintTerm({ arrays, terms, current }) {
 }
 
 // What the sum means, in words.
-function says({ equation, index, arrays }, count) {
+function says({ equation, index, arrays, terms, step }, count) {
+  if (step && step < terms.length) return text("says.partial", { step, steps: terms.length });
   const panel = letter(state.see), from = equation.from.join(` ${text("and")} `);
   if (equation.from.length === 1) return text(isGradient(state.see) ? "says.back" : "says.copy", { from });
   if (!isGradient(state.see)) return text("says.sum", { count, from });

@@ -4,11 +4,13 @@ const text = (id) => document.getElementById(id).textContent;
 const all = (selector) => [...document.querySelectorAll(selector)];
 
 function read() {
-  const panels = {}, used = [];
+  const panels = {};
+  const used = [];
   for (const panel of all(".panel")) {
     const name = panel.querySelector("figcaption b").textContent;
     panels[name] = [...panel.querySelectorAll("td[data-at]")].map((cell) => [cell.dataset.at, cell.textContent]);
-    for (const cell of panel.querySelectorAll("td.used")) used.push(`${name}[${cell.dataset.at.replaceAll(".", ", ")}]`);
+    for (const cell of panel.querySelectorAll("td.used"))
+      used.push(`${name}[${cell.dataset.at.replaceAll(".", ", ")}]`);
   }
   return {
     panels,
@@ -26,7 +28,10 @@ function read() {
     skipped: text("cost-run"),
     ratio: document.querySelector("#ratio b").textContent,
     sliders: Object.fromEntries(
-      all("#sliders label:not([hidden])").map((label) => [label.dataset.slider, label.querySelector("output").textContent]),
+      all("#sliders label:not([hidden])").map((label) => [
+        label.dataset.slider,
+        label.querySelector("output").textContent,
+      ]),
     ),
   };
 }
@@ -88,13 +93,15 @@ function faint() {
     return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
   };
   const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
-  const luminance = (rgb) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, at) => sum + weight * linear(rgb[at] / 255), 0);
+  const luminance = (rgb) =>
+    [0.2126, 0.7152, 0.0722].reduce((sum, weight, at) => sum + weight * linear(rgb[at] / 255), 0);
   return all("body *").flatMap((element) => {
     const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
     if (!own || !visible(element) || element.closest("svg, .outside, .later, [aria-hidden=true]")) return [];
     const behind = [];
     for (let at = element; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
-    const back = luminance(mixed(behind)), ink = luminance(mixed([...behind, getComputedStyle(element).color]));
+    const back = luminance(mixed(behind));
+    const ink = luminance(mixed([...behind, getComputedStyle(element).color]));
     const ratio = (Math.max(back, ink) + 0.05) / (Math.min(back, ink) + 0.05);
     return ratio < 4.5 ? [`${element.outerHTML.slice(0, 80)}: ${ratio.toFixed(2)}`] : [];
   });

@@ -31,26 +31,38 @@ function skipped(kind, z) {
   return Math.round(windowed * (1 - share));
 }
 
+const bar = (share, name = "on") => `<i class="${name}" style="width: ${100 * share}%"></i>`;
+
 function paintCost() {
-  const z = sizes(state), { kind } = state, mine = total(kind, z), most = Math.max(total("standard", z), total("separable", z));
+  const z = sizes(state);
+  const { kind } = state;
+  const mine = total(kind, z);
+  const most = Math.max(total("standard", z), total("separable", z));
   const values = { D_K: z.D, M: z.C, C: z.C, N: z.N, "H′": z.Ho, "W′": z.Wo, g: z.g };
-  byId("cost-formula").innerHTML = `${formula(COST_FORMULAS[kind])} = ${formula(COST_FORMULAS[kind], values)} = <b>${whole(mine)}</b>`;
+  byId("cost-formula").innerHTML =
+    `${formula(COST_FORMULAS[kind])} = ${formula(COST_FORMULAS[kind], values)} = <b>${whole(mine)}</b>`;
   const without = skipped(kind, z);
-  byId("cost-run").textContent = without ? text("cost.skipped", { skipped: whole(without), run: whole(mine - without) }) : "";
+  byId("cost-run").textContent = without
+    ? text("cost.skipped", { skipped: whole(without), run: whole(mine - without) })
+    : "";
   const rows = ["standard", ...(grouped(kind) ? ["group"] : []), "separable"];
-  byId("bars").innerHTML = rows.map((row) => {
-    const bars = parts(row).map((part) => {
-      const on = parts(kind).includes(part), share = (100 * MULT_ADDS[part](z)) / most;
-      return `<i class="${part}${on ? " on" : ""}" style="width: ${share}%" title="${text(`kind.${part}`)}: ${whole(MULT_ADDS[part](z))}"></i>`;
-    });
-    const detail = parts(row).length > 1 ? ` <small>${parts(row).map((part) => whole(MULT_ADDS[part](z))).join(" + ")}</small>` : "";
-    return `<li data-kind="${row}"><span>${text(`kind.${row}`)}${detail}</span><b>${whole(total(row, z))}</b><div class="bar">${bars.join("")}</div></li>`;
-  }).join("");
+  byId("bars").innerHTML = rows
+    .map((row) => {
+      const counts = parts(row).map((part) => MULT_ADDS[part](z));
+      const bars = parts(row).map((part, at) =>
+        bar(counts[at] / most, parts(kind).includes(part) ? `${part} on` : part),
+      );
+      const sum = counts.length > 1 ? ` <small>${counts.map(whole).join(" + ")}</small>` : "";
+      return `<li data-kind="${row}"><span>${text(`kind.${row}`)}${sum}</span><b>${whole(total(row, z))}</b>
+        <div class="bar">${bars.join("")}</div></li>`;
+    })
+    .join("");
   paintRatio(kind, z);
 }
 
 function paintRatio(kind, z) {
-  const bygroups = grouped(kind), line = bygroups ? "1/g" : "1/N + 1/D_K^2";
+  const bygroups = grouped(kind);
+  const line = bygroups ? "1/g" : "1/N + 1/D_K^2";
   const ratio = bygroups ? 1 / z.g : 1 / z.N + 1 / z.D ** 2;
   byId("ratio-of").textContent = text(bygroups ? "ratio.group" : "ratio.separable");
   byId("ratio").innerHTML =

@@ -12,14 +12,13 @@ const conv2d = {
   G: {
     loops: "conv2d._loops",
     from: ["K", "F"],
-    formula: ({ g }) =>
-      `G[k,l,n] = sum[i,j,m] K[i,j,m,n] F[s k + d i - p, s l + d j - p, ${g > 1 ? "q_n + m" : "m"}]`,
+    formula: ({ g }) => `G[k,l,n] = sum[i,j,m] K[i,j,m,n] F[s k + d i - p, s l + d j - p, ${g > 1 ? "q_n + m" : "m"}]`,
     shape: ({ Ho, Wo, N }) => [Ho, Wo, N],
     *terms({ H, W, D, M, N, s, p, d, g }, [k, l, n]) {
       const q = floor(n / (N / g)) * M;
       for (let i = 0; i < D; i++)
         for (let j = 0; j < D; j++) {
-          const r = s * k + d * i - p, c = s * l + d * j - p;
+          const [r, c] = [s * k + d * i - p, s * l + d * j - p];
           if (inside(r, c, H, W))
             for (let m = 0; m < M; m++) yield [{ i, j, r, c, m }, ["K", i, j, m, n], ["F", r, c, q + m]];
           else yield [{ i, j, r, c }];
@@ -30,14 +29,13 @@ const conv2d = {
   dK: {
     loops: "conv2d._loops_dweight",
     from: ["dG", "F"],
-    formula: ({ g }) =>
-      `dK[i,j,m,n] = sum[k,l] dG[k,l,n] F[s k + d i - p, s l + d j - p, ${g > 1 ? "q_n + m" : "m"}]`,
+    formula: ({ g }) => `dK[i,j,m,n] = sum[k,l] dG[k,l,n] F[s k + d i - p, s l + d j - p, ${g > 1 ? "q_n + m" : "m"}]`,
     shape: ({ D, M, N }) => [D, D, M, N],
     *terms({ H, W, Ho, Wo, M, N, s, p, d, g }, [i, j, m, n]) {
       const q = floor(n / (N / g)) * M;
       for (let k = 0; k < Ho; k++)
         for (let l = 0; l < Wo; l++) {
-          const r = s * k + d * i - p, c = s * l + d * j - p;
+          const [r, c] = [s * k + d * i - p, s * l + d * j - p];
           if (inside(r, c, H, W)) yield [{ k, l, r, c }, ["dG", k, l, n], ["F", r, c, q + m]];
           else yield [{ k, l, r, c }];
         }
@@ -47,15 +45,14 @@ const conv2d = {
   dF: {
     loops: "conv2d._loops_dx",
     from: ["K", "dG"],
-    formula: ({ g }) =>
-      `dF[r,c,${g > 1 ? "q" : "m"}] = sum[i,j,n] K[i,j,m,n] dG[(r + p - d i)/s, (c + p - d j)/s, n]`,
+    formula: ({ g }) => `dF[r,c,${g > 1 ? "q" : "m"}] = sum[i,j,n] K[i,j,m,n] dG[(r + p - d i)/s, (c + p - d j)/s, n]`,
     where: ({ g, s }) => [...(s > 1 ? ["whole"] : []), ...(g > 1 ? ["groupOfInput"] : [])],
     shape: ({ H, W, C }) => [H, W, C],
     *terms({ Ho, Wo, D, M, N, s, p, d, g }, [r, c, q]) {
-      const m = q % M, first = floor(q / M) * (N / g);
+      const [m, first] = [q % M, floor(q / M) * (N / g)];
       for (let i = 0; i < D; i++)
         for (let j = 0; j < D; j++) {
-          const k = floor((r + p - d * i) / s), l = floor((c + p - d * j) / s);
+          const [k, l] = [floor((r + p - d * i) / s), floor((c + p - d * j) / s)];
           const met = s * k + d * i - p === r && s * l + d * j - p === c;
           if (met && inside(k, l, Ho, Wo))
             for (let n = first; n < first + N / g; n++) yield [{ i, j, k, l, n }, ["K", i, j, m, n], ["dG", k, l, n]];
@@ -76,7 +73,7 @@ const depthwise = {
     *terms({ H, W, D, s, p, d }, [k, l, m]) {
       for (let i = 0; i < D; i++)
         for (let j = 0; j < D; j++) {
-          const r = s * k + d * i - p, c = s * l + d * j - p;
+          const [r, c] = [s * k + d * i - p, s * l + d * j - p];
           if (inside(r, c, H, W)) yield [{ i, j, r, c }, ["K", i, j, m], ["F", r, c, m]];
           else yield [{ i, j, r, c }];
         }
@@ -91,7 +88,7 @@ const depthwise = {
     *terms({ H, W, Ho, Wo, s, p, d }, [i, j, m]) {
       for (let k = 0; k < Ho; k++)
         for (let l = 0; l < Wo; l++) {
-          const r = s * k + d * i - p, c = s * l + d * j - p;
+          const [r, c] = [s * k + d * i - p, s * l + d * j - p];
           if (inside(r, c, H, W)) yield [{ k, l, r, c }, ["dG", k, l, m], ["F", r, c, m]];
           else yield [{ k, l, r, c }];
         }
@@ -107,7 +104,7 @@ const depthwise = {
     *terms({ Ho, Wo, D, s, p, d }, [r, c, m]) {
       for (let i = 0; i < D; i++)
         for (let j = 0; j < D; j++) {
-          const k = floor((r + p - d * i) / s), l = floor((c + p - d * j) / s);
+          const [k, l] = [floor((r + p - d * i) / s), floor((c + p - d * j) / s)];
           const met = s * k + d * i - p === r && s * l + d * j - p === c;
           if (met && inside(k, l, Ho, Wo)) yield [{ i, j, k, l }, ["K", i, j, m], ["dG", k, l, m]];
           else yield [{ i, j, k, l }];
@@ -135,8 +132,7 @@ const pointwise = {
     formula: () => "dK[m,n] = sum[k,l] F[k,l,m] dG[k,l,n]",
     shape: ({ C, N }) => [C, N],
     *terms({ Ho, Wo }, [m, n]) {
-      for (let k = 0; k < Ho; k++)
-        for (let l = 0; l < Wo; l++) yield [{ k, l }, ["F", k, l, m], ["dG", k, l, n]];
+      for (let k = 0; k < Ho; k++) for (let l = 0; l < Wo; l++) yield [{ k, l }, ["F", k, l, m], ["dG", k, l, n]];
     },
     variables: (_, [m, n]) => ({ m, n, q: 0 }),
   },
@@ -166,7 +162,9 @@ const shuffle = {
           for (let a = 0; a < g; a++) for (let j = 0; j < N / g; j++) yield [k, l, j * g + a];
     },
     *terms({ N, g }, [k, l, channel]) {
-      const a = channel % g, j = floor(channel / g), n = N / g;
+      const a = channel % g;
+      const j = floor(channel / g);
+      const n = N / g;
       yield [{}, ["G", k, l, a * n + j]];
     },
     variables: ({ N, g }, [k, l, channel]) => ({ k, l, n: N / g, g, a: channel % g, j: floor(channel / g) }),
@@ -183,11 +181,18 @@ const shuffle = {
         for (let l = 0; l < Wo; l++) for (let a = 0; a < n; a++) for (let j = 0; j < g; j++) yield [k, l, j * n + a];
     },
     *terms({ N, g }, [k, l, channel]) {
-      const n = N / g, a = channel % n, j = floor(channel / n);
+      const n = N / g;
+      const a = channel % n;
+      const j = floor(channel / n);
       yield [{}, ["dS", k, l, a * g + j]];
     },
     variables: ({ N, g }, [k, l, channel]) => ({
-      k, l, n: N / g, g, a: channel % (N / g), j: floor(channel / (N / g)),
+      k,
+      l,
+      n: N / g,
+      g,
+      a: channel % (N / g),
+      j: floor(channel / (N / g)),
     }),
   },
 };
@@ -197,16 +202,19 @@ function renamed(equations, names) {
   const letters = (text) => text.replace(/[FKG]/g, (letter) => names[letter] ?? letter);
   const entries = Object.entries(equations).map(([name, equation]) => {
     if (!equation.terms) return [letters(name), equation];
-    return [letters(name), {
-      ...equation,
-      names,
-      from: equation.from.map(letters),
-      formula: (z) => letters(equation.formula(z)),
-      *terms(z, index) {
-        for (const [variables, ...factors] of equation.terms(z, index))
-          yield [variables, ...factors.map(([array, ...at]) => [letters(array), ...at])];
+    return [
+      letters(name),
+      {
+        ...equation,
+        names,
+        from: equation.from.map(letters),
+        formula: (z) => letters(equation.formula(z)),
+        *terms(z, index) {
+          for (const [variables, ...factors] of equation.terms(z, index))
+            yield [variables, ...factors.map(([array, ...at]) => [letters(array), ...at])];
+        },
       },
-    }];
+    ];
   });
   return Object.fromEntries(entries);
 }
@@ -253,10 +261,13 @@ const entry = ({ shape, data }, index) => data[offset(shape, index)];
 
 // All arrays of a kind by name: small whole numbers for what is given, the sums of products for the others.
 function compute({ kind, seed }, z) {
-  const { equations } = KINDS[kind], arrays = {};
+  const { equations } = KINDS[kind];
+  const arrays = {};
   const given = (name) => {
     const like = equations[name] ?? equations[letter(name)] ?? { shape: ({ H, W, C }) => [H, W, C] };
-    const shape = like.shape(z), random = generator(seed, name), [low, high] = name === "F" ? [0, 4] : [-2, 2];
+    const shape = like.shape(z);
+    const random = generator(seed, name);
+    const [low, high] = name === "F" ? [0, 4] : [-2, 2];
     return { shape, data: Array.from(indices(shape), () => low + floor(random() * (high - low + 1))) };
   };
   const solve = (name) => {

@@ -21,23 +21,42 @@ function formula(text, numbers = {}) {
     while (tokens.length && !"=+-,])".includes(tokens[0])) {
       const above = skip("/") && factors.pop();
       const next = atom();
-      factors.push(above ? { html: span("fraction", tag("span", bare(above)), tag("span", bare(next))), number: above.number && next.number } : next);
+      factors.push(
+        above
+          ? {
+              html: span("fraction", tag("span", bare(above)), tag("span", bare(next))),
+              number: above.number && next.number,
+            }
+          : next,
+      );
     }
-    return factors.map(({ html, number }, at) => (at ? (number && factors[at - 1].number ? " · " : "&thinsp;") : "") + html).join("");
+    return factors
+      .map(({ html, number }, at) => (at ? (number && factors[at - 1].number ? " · " : "&thinsp;") : "") + html)
+      .join("");
   };
 
   const atom = () => {
     const token = tokens.shift();
     if (token === "(") return { html: `(${list(")")})`, brackets: true };
-    if (token === "sum") return skip("["), { html: span("sum", "∑", tag("small", list("]"))) + " " };
-    const number = token in numbers || /\d/.test(token), [base, index] = number ? [numbers[token] ?? token] : name(token);
-    const below = skip("[") ? list("]") : index, above = skip("^") && atom().html;
-    const scripts = below && above ? span("scripts", tag("sup", above), tag("sub", below)) : below ? tag("sub", below) : above ? tag("sup", above) : "";
+    if (token === "sum") return (skip("["), { html: span("sum", "∑", tag("small", list("]"))) + " " });
+    const number = token in numbers || /\d/.test(token);
+    const [base, index] = number ? [numbers[token] ?? token] : name(token);
+    const below = skip("[") ? list("]") : index;
+    const above = skip("^") && atom().html;
+    const scripts =
+      below && above
+        ? span("scripts", tag("sup", above), tag("sub", below))
+        : below
+          ? tag("sub", below)
+          : above
+            ? tag("sup", above)
+            : "";
     return { html: span("one", base, scripts), number };
   };
 
   const name = (token) => {
-    const [letters, index] = token.split("_"), gradient = /^d[FKGSDPĜ]$/u.test(letters);
+    const [letters, index] = token.split("_");
+    const gradient = /^d[FKGSDPĜ]$/u.test(letters);
     return [(gradient ? "d" : "") + tag("var", gradient ? letters.slice(1) : letters), index && tag("var", index)];
   };
 

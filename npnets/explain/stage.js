@@ -4,7 +4,7 @@ const stage = byId("stage");
 let hot = null; // a product of the sum that the pointer rests on
 
 const role = (name) =>
-  name === KINDS[state.kind].arrays.at(-1) ? "output" : { F: "input", G: "middle", "Ĝ": "middle" }[name] ?? "weight";
+  name === KINDS[state.kind].arrays.at(-1) ? "output" : ({ F: "input", G: "middle", Ĝ: "middle" }[name] ?? "weight");
 
 // Which array the panel of a letter shows: the one that is computed or used by the equation, or feeds what is used.
 function shown(panel, { equation }) {
@@ -13,32 +13,37 @@ function shown(panel, { equation }) {
   return [state.see, ...equation.from, ...feeding].find((name) => letter(name) === panel) ?? panel;
 }
 
-// Which array is explained when somebody points at a panel: the one that its equation computes. Where both the array and
-// its gradient are computed, the direction stays the same.
+// Which array is explained when somebody points at a panel: the one that its equation computes. Where both the array
+// and its gradient are computed, the direction stays the same.
 function explained(panel) {
-  const { equations } = KINDS[state.kind], gradient = `d${panel}`;
+  const { equations } = KINDS[state.kind];
+  const gradient = `d${panel}`;
   if (!equations[panel]?.terms) return gradient;
   return isGradient(state.see) && equations[gradient]?.terms ? gradient : panel;
 }
 
-// -- drawn when shapes change ------------------------------------------------------------------------------------------
+// -- drawn when shapes change -----------------------------------------------------------------------------------------
 
 function buildStage() {
-  const z = sizes(state), arrays = numbers();
-  stage.innerHTML = KINDS[state.kind].arrays.map((name, place) => {
-    const sign = place ? `<span class="sign" aria-hidden="true"></span>` : "";
-    const { shape } = arrays[name];
-    const margin = name === "F" ? z.p : 0;
-    return `<div class="stop">${sign}<figure class="panel ${role(name)}" data-panel="${name}">
+  const z = sizes(state);
+  const arrays = numbers();
+  stage.innerHTML = KINDS[state.kind].arrays
+    .map((name, place) => {
+      const sign = place ? `<span class="sign" aria-hidden="true"></span>` : "";
+      const { shape } = arrays[name];
+      const across = shape.length === 4 ? shape[3] : "none";
+      const drawn = tables(shape, z, name === "F" ? z.p : 0);
+      return `<div class="stop">${sign}<figure class="panel ${role(name)}" role="group" data-panel="${name}">
       <figcaption><b></b> <span></span> <small>${shape.join(" × ")}</small></figcaption>
-      <div class="tables" style="--across: ${shape.length === 4 ? shape[3] : "none"}">${tables(name, shape, z, margin)}</div>
+      <div class="tables" style="--across: ${across}">${drawn}</div>
     </figure></div>`;
-  }).join("");
+    })
+    .join("");
   fitCells(arrays);
 }
 
 // A table for each channel (and each kernel); a matrix is one table.
-function tables(name, shape, { g, M, N }, margin) {
+function tables(shape, { g, M, N }, margin) {
   const one = (caption, rows, columns, index, margin = 0) => {
     let body = "";
     for (let r = -margin; r < rows + margin; r++) {
@@ -49,12 +54,12 @@ function tables(name, shape, { g, M, N }, margin) {
           : `<td class="outside" aria-hidden="true">0</td>`;
       body += "</tr>";
     }
-    return `<table role="grid" aria-label="${name} ${caption}"><caption>${caption}</caption><tbody>${body}</tbody></table>`;
+    return `<table role="grid"><caption>${caption}</caption><tbody>${body}</tbody></table>`;
   };
   if (shape.length === 2) return one("m ↓ n →", ...shape, (m, n) => [m, n]);
   const [rows, columns, ...channels] = shape;
   return Array.from(indices(channels), ([channel, n]) => {
-    const input = n === undefined ? channel : Math.floor(n / (N / g)) * M + channel;
+    const input = n === undefined ? channel : floor(n / (N / g)) * M + channel;
     const caption = n === undefined ? `${channel}` : `${input} → ${n}`;
     return one(caption, rows, columns, (r, c) => [r, c, channel, ...(n === undefined ? [] : [n])], margin);
   }).join("");
@@ -62,13 +67,18 @@ function tables(name, shape, { g, M, N }, margin) {
 
 // The cells' side: the largest one with which the panels take the fewest rows.
 function fitCells(arrays) {
-  const { p } = sizes(state), space = stage.clientWidth;
+  const { p } = sizes(state);
+  const space = stage.clientWidth;
   const panels = KINDS[state.kind].arrays.map((name) => {
     const [, columns, channels = 1, outputs = channels] = arrays[name].shape;
-    return { cells: (columns + (name === "F" ? 2 * p : 0)) * outputs, gaps: 6 * (outputs - 1) + (name === "F" ? 20 : 46) };
+    return {
+      cells: (columns + (name === "F" ? 2 * p : 0)) * outputs,
+      gaps: 6 * (outputs - 1) + (name === "F" ? 20 : 46),
+    };
   });
   const rows = (side) => {
-    let count = 0, room = 0;
+    let count = 0;
+    let room = 0;
     for (const { cells, gaps } of panels) {
       const width = cells * side + gaps;
       if (width > room) [count, room] = [count + Math.ceil(width / space), Math.max(space, width)];
@@ -76,32 +86,44 @@ function fitCells(arrays) {
     }
     return count;
   };
-  const possible = Array.from({ length: 9 }, (_, at) => 29 - at), fewest = Math.min(...possible.map(rows));
+  const possible = Array.from({ length: 9 }, (_, at) => 29 - at);
+  const fewest = Math.min(...possible.map(rows));
   stage.style.setProperty("--cell", `${possible.find((side) => rows(side) === fewest)}px`);
 }
 
-// -- painted whenever the state changes --------------------------------------------------------------------------------
+// -- painted whenever the state changes -------------------------------------------------------------------------------
 
 function paintStage(seen) {
-  const { z, equation, index, arrays, step, total } = seen, { equations } = KINDS[state.kind];
-  const marks = marked(seen), sequence = step ? order(equation, z).map(String) : [], now = sequence.indexOf(String(index));
+  const { z, equation, index, arrays, step, total } = seen;
+  const { equations } = KINDS[state.kind];
+  const marks = marked(seen);
+  const sequence = step ? order(equation, z).map(String) : [];
+  const now = sequence.indexOf(String(index));
   paintSigns(equation);
   for (const panel of stage.querySelectorAll(".panel")) {
-    const name = shown(panel.dataset.panel, seen), array = arrays[name], target = name === state.see;
+    const name = shown(panel.dataset.panel, seen);
+    const array = arrays[name];
+    const target = name === state.see;
     const [title, about] = panel.querySelectorAll("figcaption > *");
     title.textContent = name;
-    about.textContent = text(!isGradient(name) ? `role.${role(name)}` : equations[name] ? "role.gradient" : "role.given");
+    about.textContent = text(
+      !isGradient(name) ? `role.${role(name)}` : equations[name] ? "role.gradient" : "role.given",
+    );
+    panel.ariaLabel = `${name}, ${about.textContent}`;
     panel.classList.toggle("target", target);
     panel.classList.toggle("gradient", isGradient(name));
     const waiting = new Set(target && step ? sequence.slice(now + 1) : []);
-    const stop = target ? state.at : marks.first[name] ?? "";
+    const stop = target ? state.at : (marks.first[name] ?? "");
     let reachable = null;
     for (const cell of panel.querySelectorAll("td[data-at]")) {
-      const at = cell.dataset.at, own = target && at === state.at;
+      const at = cell.dataset.at;
+      const own = target && at === state.at;
       const hidden = waiting.size && waiting.has(at.replaceAll(".", ","));
       const value = own && step ? total : entry(array, at.split(".").map(Number));
       cell.textContent = hidden ? "" : minus(value);
-      cell.className = [own && "own", marks.cells.get(`${name}[${at}]`), cell.textContent.length > 3 && "long"].filter(Boolean).join(" ");
+      cell.className = [own && "own", marks.cells.get(`${name}[${at}]`), cell.textContent.length > 3 && "long"]
+        .filter(Boolean)
+        .join(" ");
       cell.setAttribute("aria-selected", own);
       cell.tabIndex = -1;
       if (at === stop || !reachable) reachable = cell;
@@ -112,10 +134,12 @@ function paintStage(seen) {
 
 // Forward the signs of the equation; for a gradient arrows to what is computed from where it comes.
 function paintSigns({ from }) {
-  const { arrays } = KINDS[state.kind], target = arrays.indexOf(letter(state.see));
+  const { arrays } = KINDS[state.kind];
+  const target = arrays.indexOf(letter(state.see));
   const forward = (name) => ({ weight: "∗", middle: "→", output: state.kind === "shuffle" ? "→" : "=" })[role(name)];
   stage.querySelectorAll(".sign").forEach((sign, before) => {
-    const place = before + 1, feeds = from.map(letter).includes(arrays[before]);
+    const place = before + 1;
+    const feeds = from.map(letter).includes(arrays[before]);
     if (!isGradient(state.see) || place < target) sign.textContent = forward(arrays[place]);
     else sign.textContent = place > target ? "←" : feeds ? "→" : "";
   });
@@ -123,7 +147,9 @@ function paintSigns({ from }) {
 
 // Which entries take part: `used` by the sum, `now` in its current product, `far` what the used ones are computed from.
 function marked({ z, terms, current }) {
-  const cells = new Map(), first = {}, { equations } = KINDS[state.kind];
+  const cells = new Map();
+  const first = {};
+  const { equations } = KINDS[state.kind];
   const key = ([name, ...index]) => `${name}[${index.join(".")}]`;
   const used = terms.flatMap(([, ...factors]) => factors);
   for (const [name, ...index] of used) {
@@ -140,13 +166,14 @@ function marked({ z, terms, current }) {
   return { cells, first };
 }
 
-// -- pointing ----------------------------------------------------------------------------------------------------------
+// -- pointing ---------------------------------------------------------------------------------------------------------
 
 function point(event) {
   const cell = event.target.closest?.("td[data-at]");
   if (!cell) return;
   stop();
-  const see = explained(cell.closest(".panel").dataset.panel), at = cell.dataset.at;
+  const see = explained(cell.closest(".panel").dataset.panel);
+  const at = cell.dataset.at;
   if (see !== state.see || at !== state.at || state.step) go({ see, at, step: 0 });
 }
 
@@ -156,13 +183,20 @@ function move(event) {
   const cell = event.target.closest("td[data-at]");
   if (!steps || !cell) return;
   event.preventDefault();
-  const body = cell.closest("tbody"), grids = [...cell.closest(".tables").querySelectorAll("tbody")];
-  const cells = (grid) => [...grid.rows].map((row) => [...row.cells].filter((one) => one.dataset.at)).filter((row) => row.length);
-  const rows = cells(body), r = rows.findIndex((row) => row.includes(cell)), c = rows[r].indexOf(cell);
+  const body = cell.closest("tbody");
+  const grids = [...cell.closest(".tables").querySelectorAll("tbody")];
+  const cells = (grid) =>
+    [...grid.rows].map((row) => [...row.cells].filter((one) => one.dataset.at)).filter((row) => row.length);
+  const rows = cells(body);
+  const r = rows.findIndex((row) => row.includes(cell));
+  const c = rows[r].indexOf(cell);
   const across = parseInt(cell.closest(".tables").style.getPropertyValue("--across")) || 1;
-  const [down, right] = steps, next = rows[r + down]?.[c + right];
+  const [down, right] = steps;
+  const next = rows[r + down]?.[c + right];
   const beyond = grids[grids.indexOf(body) + right + down * across];
-  const edge = beyond && cells(beyond)[down ? (down > 0 ? 0 : rows.length - 1) : r][right ? (right > 0 ? 0 : rows[0].length - 1) : c];
+  const edge =
+    beyond &&
+    cells(beyond)[down ? (down > 0 ? 0 : rows.length - 1) : r][right ? (right > 0 ? 0 : rows[0].length - 1) : c];
   (next ?? edge ?? cell).focus();
 }
 

@@ -2,19 +2,51 @@
 // one setting, one entry, one step of the loops.
 
 const SLIDERS = {
-  H: [1, 8], W: [1, 8], D: [1, 5], s: [1, 3], p: [0, 3], d: [1, 3], C: [1, 8], N: [1, 8], g: [1, 4],
-  channels: [2, 24], groups: [1, 8], layers: [1, 4],
+  H: [1, 8],
+  W: [1, 8],
+  D: [1, 5],
+  s: [1, 3],
+  p: [0, 3],
+  d: [1, 3],
+  C: [1, 8],
+  N: [1, 8],
+  g: [1, 4],
+  channels: [2, 24],
+  groups: [1, 8],
+  layers: [1, 4],
 };
 const USES = {
-  standard: "HWDspdCN", depthwise: "HWDspdC", pointwise: "HWCN", separable: "HWDspdCN", group: "HWDspdCNg",
+  standard: "HWDspdCN",
+  depthwise: "HWDspdC",
+  pointwise: "HWCN",
+  separable: "HWDspdCN",
+  group: "HWDspdCNg",
   shuffle: "HWDspdCNg",
 };
 // What is on, and what was pointed at: entry `at` of the array `see`, up to product number `step` (0: all of them).
 const START = {
-  tab: "convolution", kind: "standard", H: 4, W: 4, D: 3, s: 1, p: 1, d: 1, C: 2, N: 3, g: 2, seed: 1,
-  see: "G", at: "1.2.0", step: 0,
-  channels: 12, groups: 3, layers: 2, pick: "",
-  layer: 0, language: "", theme: "",
+  tab: "convolution",
+  kind: "standard",
+  H: 4,
+  W: 4,
+  D: 3,
+  s: 1,
+  p: 1,
+  d: 1,
+  C: 2,
+  N: 3,
+  g: 2,
+  seed: 1,
+  see: "G",
+  at: "1.2.0",
+  step: 0,
+  channels: 12,
+  groups: 3,
+  layers: 2,
+  pick: "",
+  layer: 0,
+  language: "",
+  theme: "",
 };
 const state = { ...START };
 
@@ -29,13 +61,15 @@ function fit(wanted) {
   }
   for (const [name, [low, high]] of Object.entries(SLIDERS)) fitted[name] = clamp(fitted[name], low, high);
   if (!(fitted.kind in KINDS)) fitted.kind = START.kind;
-  if (grouped(fitted.kind)) for (const name of ["C", "N"]) fitted[name] = multiple(fitted[name], fitted.g, SLIDERS[name][1]);
+  if (grouped(fitted.kind))
+    for (const name of ["C", "N"]) fitted[name] = multiple(fitted[name], fitted.g, SLIDERS[name][1]);
   fitted.channels = multiple(fitted.channels, fitted.groups, SLIDERS.channels[1]);
   const room = Math.min(fitted.H, fitted.W) + 2 * fitted.p; // what the kernel covers must fit into the padded image
   while (fitted.d * (fitted.D - 1) + 1 > room) fitted.d > 1 ? fitted.d-- : fitted.D--;
   const { arrays, equations } = KINDS[fitted.kind];
   if (!equations[fitted.see]?.terms) fitted.see = arrays.at(-1);
-  const shape = equations[fitted.see].shape(sizes(fitted)), index = fitted.at.split(".").map(Number);
+  const shape = equations[fitted.see].shape(sizes(fitted));
+  const index = fitted.at.split(".").map(Number);
   fitted.at = shape.map((length, axis) => clamp(Math.round(index[axis]) || 0, 0, length - 1)).join(".");
   fitted.step = Math.max(fitted.step, 0);
   fitted.seed = Math.abs(fitted.seed);
@@ -70,10 +104,13 @@ function go(changes) {
 
 // Everything about the entry that was pointed at; computed when it is asked for, and forgotten when the state changes.
 function view() {
-  const z = sizes(state), equation = KINDS[state.kind].equations[state.see];
+  const z = sizes(state);
+  const equation = KINDS[state.kind].equations[state.see];
   const index = state.at.split(".").map(Number);
-  const arrays = numbers(), terms = [...equation.terms(z, index)];
-  const step = Math.min(state.step, terms.length), done = step ? terms.slice(0, step) : terms;
+  const arrays = numbers();
+  const terms = [...equation.terms(z, index)];
+  const step = Math.min(state.step, terms.length);
+  const done = step ? terms.slice(0, step) : terms;
   const total = done.reduce((sum, [, ...factors]) => sum + product(factors, arrays), 0);
   return { z, equation, index, arrays, terms, step, total, current: step ? terms[step - 1] : null };
 }
@@ -82,7 +119,8 @@ function view() {
 const numbers = (() => {
   let key, arrays;
   return () => {
-    const z = sizes(state), wanted = JSON.stringify([state.kind, state.seed, z]);
+    const z = sizes(state);
+    const wanted = JSON.stringify([state.kind, state.seed, z]);
     if (wanted !== key) [key, arrays] = [wanted, compute(state, z)];
     return arrays;
   };

@@ -10,23 +10,28 @@ function paintSum(seen) {
     `<b class="${role(letter(state.see))}">${named(state.see, index)}</b> = <output>${minus(total)}</output>`;
   const count = terms.filter(([, ...factors]) => factors.length).length;
   byId("says").textContent = says(seen, count);
-  byId("terms").innerHTML = terms.map(([, ...factors], place) => {
-    const when = step && place >= step ? "later" : place === step - 1 ? "now" : "";
-    if (!factors.length) return `<li class="skipped ${when}" data-place="${place}" title="${text("skipped")}">–</li>`;
-    const shown = factors.length > 1 ? signed : minus;
-    const parts = factors.map((factor) => `<span class="${role(letter(factor[0]))}">${shown(value(factor))}</span>`);
-    return `<li class="${when}" data-place="${place}">${parts.join("×")}</li>`;
-  }).join("");
+  byId("terms").innerHTML = terms
+    .map(([, ...factors], place) => {
+      const when = step && place >= step ? "later" : place === step - 1 ? "now" : "";
+      if (!factors.length) return `<li class="skipped ${when}" title="${text("skipped")}" data-place="${place}">–</li>`;
+      const shown = factors.length > 1 ? signed : minus;
+      const parts = factors.map((factor) => `<span class="${role(letter(factor[0]))}">${shown(value(factor))}</span>`);
+      return `<li class="${when}" data-place="${place}">${parts.join("×")}</li>`;
+    })
+    .join("");
   paintTerm(seen);
   byId("progress").textContent = text(step ? "progress.step" : "progress.all", {
-    step, count: terms.length, entry: order(equation, seen.z).findIndex((at) => at.join(".") === state.at) + 1,
+    step,
+    count: terms.length,
+    entry: order(equation, seen.z).findIndex((at) => at.join(".") === state.at) + 1,
     entries: order(equation, seen.z).length,
   });
 }
 
 // The product that the pointer rests on, or the last one that ran, with its indices.
 function paintTerm({ arrays, terms, current }) {
-  const term = hot === null ? current : terms[hot], line = byId("term");
+  const term = hot === null ? current : terms[hot];
+  const line = byId("term");
   if (!term) return (line.textContent = terms[0]?.length === 2 ? "" : text("term.hint"));
   const [, ...factors] = term;
   if (!factors.length) return (line.textContent = text("skipped"));
@@ -40,10 +45,12 @@ function paintTerm({ arrays, terms, current }) {
 // What the sum means, in words.
 function says({ equation, index, arrays, terms, step }, count) {
   if (step && step < terms.length) return text("says.partial", { step, steps: terms.length });
-  const panel = letter(state.see), from = equation.from.join(` ${text("and")} `);
+  const panel = letter(state.see);
+  const from = equation.from.join(` ${text("and")} `);
   if (equation.from.length === 1) return text(isGradient(state.see) ? "says.back" : "says.copy", { from });
   if (!isGradient(state.see)) return text("says.sum", { count, from });
-  const value = minus(entry(arrays[panel], index)), of = letter(equation.from.find(isGradient));
+  const value = minus(entry(arrays[panel], index));
+  const of = letter(equation.from.find(isGradient));
   return text("says.gradient", { name: named(panel, index), value, count, of, gradient: state.see });
 }
 
@@ -53,7 +60,9 @@ function speak({ index, arrays, terms, total, step, current }) {
   clearTimeout(speaking);
   speaking = setTimeout(() => {
     const products = (step ? [current] : terms).map(([, ...factors]) => factors).filter((factors) => factors.length);
-    const words = products.slice(0, 12).map((factors) => factors.map(([name, ...at]) => entry(arrays[name], at)).join(" × "));
+    const words = products
+      .slice(0, 12)
+      .map((factors) => factors.map(([name, ...at]) => entry(arrays[name], at)).join(" × "));
     if (products.length > 12) words.push("…");
     byId("live").textContent = `${named(state.see, index)} = ${total}. ${words.join(" + ") || text("skipped")}`;
   }, 250);
@@ -75,13 +84,19 @@ function paintCode({ z, equation, index, current }) {
   const runs = current && current.length === 1 ? lines.findIndex((line) => / if /.test(line)) : lines.length - 1;
   const stands = Object.entries(equation.names ?? {}).filter(([from, to]) => from !== to);
   byId("file").textContent = file;
-  byId("stands").textContent = stands.length ? text("stands", { what: stands.map((pair) => pair.join(" = ")).join(", ") }) : "";
-  byId("code").innerHTML = lines.map((line, place) => {
-    const [, names] = /^ *(?:for )?([\w, ]+?) (?:in|=) /.exec(line) ?? [];
-    const known = names?.split(", ").filter((name) => name in values && place) ?? [];
-    const shown = known.map((name) => `${name} = ${values[name]}`).join(", ");
-    return `<span class="line${place === runs ? " runs" : ""}"${place === runs ? ' aria-current="true"' : ""}>${escaped(line).replace(/^ +/, '<span class="indent">$&</span>')}${shown && `<i>${shown}</i>`}\n</span>`;
-  }).join("");
+  byId("stands").textContent = stands.length
+    ? text("stands", { what: stands.map((pair) => pair.join(" = ")).join(", ") })
+    : "";
+  byId("code").innerHTML = lines
+    .map((line, place) => {
+      const [, names] = /^ *(?:for )?([\w, ]+?) (?:in|=) /.exec(line) ?? [];
+      const known = names?.split(", ").filter((name) => name in values && place) ?? [];
+      const shown = known.map((name) => `${name} = ${values[name]}`).join(", ");
+      const code = escaped(line).replace(/^ +/, '<span class="indent">$&</span>');
+      const runsNow = place === runs ? 'class="line runs" aria-current="true"' : 'class="line"';
+      return `<span ${runsNow}>${code}${shown && `<i>${shown}</i>`}\n</span>`;
+    })
+    .join("");
 }
 
 const escaped = (line) => line.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
@@ -89,18 +104,24 @@ const escaped = (line) => line.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 function paintEquations() {
   const { equations, arrays } = KINDS[state.kind];
   const names = Object.keys(equations).filter((name) => equations[name].terms);
-  names.sort((one, other) => isGradient(one) - isGradient(other) || arrays.indexOf(letter(one)) - arrays.indexOf(letter(other)));
-  byId("equations").innerHTML = names.map((name) =>
-    `<button role="radio" aria-checked="${name === state.see}" tabindex="${name === state.see ? 0 : -1}" data-see="${name}"
+  names.sort(
+    (one, other) => isGradient(one) - isGradient(other) || arrays.indexOf(letter(one)) - arrays.indexOf(letter(other)),
+  );
+  byId("equations").innerHTML = names
+    .map(
+      (name) =>
+        `<button role="radio" aria-checked="${name === state.see}" tabindex="${name === state.see ? 0 : -1}" data-see="${name}"
       title="${text(isGradient(name) ? "gradient.of" : "forward.of", { name: letter(name) })}">${name}</button>`,
-  ).join("");
+    )
+    .join("");
 }
 
-// -- running the loops -------------------------------------------------------------------------------------------------
+// -- running the loops ------------------------------------------------------------------------------------------------
 
 // One product on or back; over the end into the next or the previous entry.
 function stride(by) {
-  const { z, equation, index, terms, step } = view(), entries = order(equation, z);
+  const { z, equation, index, terms, step } = view();
+  const entries = order(equation, z);
   const next = step + by;
   if (1 <= next && next <= terms.length) return go({ step: next });
   jump(by, by > 0 ? 1 : Infinity);
@@ -108,7 +129,8 @@ function stride(by) {
 
 // To the entry after or before this one, in the loops' order.
 function jump(by, step) {
-  const { z, equation } = view(), entries = order(equation, z);
+  const { z, equation } = view();
+  const entries = order(equation, z);
   const at = entries.findIndex((one) => one.join(".") === state.at) + by;
   if (at < 0 || at >= entries.length) return stop();
   const count = [...equation.terms(z, entries[at])].length;
@@ -120,7 +142,8 @@ function start() {
   go({ at: order(equation, z)[0].join("."), step: 1 });
 }
 
-let timer = null, speed = 1;
+let timer = null;
+let speed = 1;
 
 function play() {
   if (timer) return stop();
@@ -152,7 +175,7 @@ const ACTIONS = {
   all: () => (stop(), go({ step: 0 })),
   speed: () => {
     speed = speed === 16 ? 1 : speed * 4;
-    if (timer) stop(), play();
+    if (timer) (stop(), play());
     paintPlay();
   },
 };
@@ -163,11 +186,11 @@ const over = (event) => {
   const place = event.target.closest?.("li")?.dataset.place;
   hot = place === undefined ? null : Number(place);
   const seen = view();
-  paintStage(seen), paintTerm(seen);
+  (paintStage(seen), paintTerm(seen));
 };
 list.addEventListener("pointerover", over);
 list.addEventListener("pointerleave", () => over({ target: list }));
 list.addEventListener("click", (event) => {
   const place = event.target.closest("li")?.dataset.place;
-  if (place !== undefined) stop(), go({ step: Number(place) + 1 });
+  if (place !== undefined) (stop(), go({ step: Number(place) + 1 }));
 });

@@ -7,7 +7,8 @@ const language = () => state.language || (navigator.language.startsWith("ko") ? 
 
 // The text of this name, with {placeholders} filled in; some names have a text of their own for a `count` of one.
 function text(name, values = {}) {
-  const texts = DATA.texts[language()], found = (values.count === 1 && texts[`${name}.one`]) || texts[name];
+  const texts = DATA.texts[language()];
+  const found = (values.count === 1 && texts[`${name}.one`]) || texts[name];
   return found.replace(/\{(\w+)\}/g, (_, key) => values[key]);
 }
 

@@ -171,9 +171,12 @@ def settings(kind, rng):
             z.N = z.C
         if kind == "pointwise":
             z.D, z.s, z.p, z.d = 1, 1, 0, 1
-        small = z.C * z.N * z.D**2 <= 400  # tables of more kernels take long to draw
-        if z.d * (z.D - 1) < min(z.H, z.W) + 2 * z.p and small:
-            return z
+        if z.C * z.N * z.D**2 <= 400:  # tables of more kernels take long to draw
+            break
+    covered = z.d * (z.D - 1) + 1
+    z.p = max(z.p, (covered - LIMITS["H"] + 1) // 2)
+    z.H, z.W = max(z.H, covered - 2 * z.p), max(z.W, covered - 2 * z.p)
+    return z
 
 
 def address(kind, z, **more):
@@ -186,8 +189,12 @@ def address(kind, z, **more):
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers(tab, kind):
     """Arrays, gradients, sums, what is lit, and costs, for many settings, entry by entry."""
+    check_numbers(tab, kind, 12)
+
+
+def check_numbers(tab, kind, count):
     rng = np.random.default_rng(KINDS.index(kind))
-    for seed in range(12):
+    for seed in range(count):
         z = settings(kind, rng)
         show(tab, address(kind, z, seed=seed))
         views = tab.evaluate("readAll", rng.random(2).tolist())
@@ -290,6 +297,37 @@ def check_costs(kind, z, view):
     run = int(ones())
     numbers = [number(text) for text in re.findall(r"\d[\d\u202f]*", view["skipped"])]
     assert numbers == ([mine - run, run] if run < mine else [])
+
+
+MISTAKES = [
+    ("standard", "[s * k + d * i - p, s * l", "[s * k + d * i + p, s * l"),
+    (
+        "standard",
+        'yield [{ k, l, r, c }, ["dG", k, l, n], ["F", r, c, q + m]]',
+        'yield [{ k, l, r, c }, ["dG", k, l, n], ["F", c, r, q + m]]',
+    ),
+    ("group", "const q = floor(n / (N / g)) * M", "const q = (n % g) * M"),
+    ("group", "const [m, first] = [q % M,", "const [m, first] = [floor(q / g),"),
+    ("shuffle", '["G", k, l, a * n + j]', '["G", k, l, j * g + a]'),
+    ("shuffle", '["dS", k, l, a * g + j]', '["dS", k, l, j * n + a]'),
+    ("depthwise", "D * D * C * Ho * Wo", "D * C * Ho * Wo"),
+    ("depthwise", "inside(z.s * k + z.d * i - z.p", "inside(z.s * k + i - z.p"),
+    ("pointwise", '["K", m, n], ["dG", k, l, n]', '["K", m, n], ["dG", l, k, n]'),
+    ("separable", '{ K: "P", F: "Ĝ" }', '{ K: "P", F: "F" }'),
+]
+
+
+@pytest.mark.parametrize(("kind", "right", "wrong"), MISTAKES)
+def test_mistakes_are_caught(open_page, tmp_path, kind, right, wrong):
+    """A page with one mistake in its mathematics does not pass for npnets."""
+    content = html()
+    assert right in content
+    broken = tmp_path / "broken.html"
+    broken.write_text(content.replace(right, wrong), "utf-8")
+    tab = open_page(at=broken.as_uri())
+    with pytest.raises((AssertionError, playwright.Error)):
+        check_numbers(tab, kind, 6)
+    tab.context.close()
 
 
 FUNCTIONS = {

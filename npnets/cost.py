@@ -8,17 +8,22 @@ Backward, a convolution has two gradients, each with as many mult-adds as the co
 the first layer needs no gradient of its input, the image. The same holds for what else a convention counts: once for
 each gradient. (A bias has one, batch norm is taken as the scale and shift that it is after the training.)
 
-What counters print for MobileNet 1.0 at 224 x 224, where the paper's formulas give 568740352; `CONVENTIONS` has each:
+What counters print for MobileNet 1.0 at 224 x 224, whose paper's formulas give 568740352; each is in `CONVENTIONS`:
 
-=======================  =============  ==========================================================================
-counter                  prints         because besides mult-adds of convolutions and classifier it counts
-=======================  =============  ==========================================================================
-fvcore                   578825728      2 for each value that batch norm gives
-thop                     588911104      4 for each value that batch norm gives
-ptflops                  588979704      2 for each value of batch norm and of ReLU (...)
-torchinfo                568763240      1 for each parameter of batch norm, however large the image; the bias
-torch.utils.flop_count.  1137480704     nothing, but a mult-add as 2
-=======================  =============  ==========================================================================
+=========================  ==========  ======================================================================
+counter                    prints      for besides the mult-adds of convolutions and classifier it counts
+=========================  ==========  ======================================================================
+fvcore 0.1.5               578875904   2 for each value of batch norm; 1 for each that the global pool reads
+thop 0.1.1                 588962304   4 for each value of batch norm; the sums and divisions of average pools
+ptflops 0.7.5              589012456   2 for each value of batch norm; ReLU and pools, twice; the bias
+ptflops 0.7.5 ("aten")     568741352   the bias
+torchinfo 1.8.0            568763240   each parameter of batch norm once, whatever the size of the image; the bias
+torch.utils.flop_counter   1137480704  nothing, but each mult-add as two operations
+=========================  ==========  ======================================================================
+
+PyTorch's counter can count the backward pass as well, and is wrong there: forward and backward together it gives
+11910801408 where 3390766080 is true (ShuffleNet 1x, g = 3: 2093922048 for 808507008). Its gradient of the weight
+ignores groups, so that a depthwise convolution's has as many operations as a standard one's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -72,7 +77,7 @@ class Convention:
     others: Mapping[type[Layer], Per] = field(default_factory=dict)
 
 
-BIAS = {Linear: Per(output=1)}
+BIAS: dict[type[Layer], Per] = {Linear: Per(output=1)}
 
 CONVENTIONS = {
     "mult-adds": Convention(),
@@ -80,9 +85,18 @@ CONVENTIONS = {
     "bias": Convention(others=BIAS),
     "batch norm": Convention(others={**BIAS, BatchNorm: Per(output=1)}),
     "double": Convention(mult_add=2),
-    "fvcore": Convention(others={BatchNorm: Per(output=2), AveragePool: Per(input=1), GlobalAveragePool: Per(input=1)}),
-    "thop": Convention(others={BatchNorm: Per(output=4)}),
-    "ptflops": Convention(others={**BIAS, BatchNorm: Per(output=2), Activation: Per(output=2)}),
+    "fvcore": Convention(others={BatchNorm: Per(output=2), GlobalAveragePool: Per(input=1)}),
+    "thop": Convention(
+        others={BatchNorm: Per(output=4), AveragePool: Per(output=1), GlobalAveragePool: Per(input=1, output=1)}
+    ),
+    "ptflops": Convention(
+        others={
+            **BIAS,
+            BatchNorm: Per(output=2),
+            Activation: Per(output=2),
+            **dict.fromkeys((MaxPool, AveragePool, GlobalAveragePool), Per(input=2)),
+        }
+    ),
     "torchinfo": Convention(others={**BIAS, BatchNorm: Per(parameter=1)}),
 }
 
@@ -195,10 +209,10 @@ def cost(net: Network, input_shape: Shape, convention: str | Convention = "mult-
     >>> count.mult_adds, count.convolutions, count.parameters
     (568740352, 567716352, 4231976)
 
-    The convolutions' taps outside of the image are 0.3 % of these. A step of training has about three times as many:
+    Of these 864608 multiply with the zeros around an image. A step of training has nearly three times as many:
 
-    >>> count.outside, count.forward, count.backward
-    (0, 568740352, 1126642688)
+    >>> count.outside, count.forward + count.backward
+    (864608, 1695383040)
     >>> npnets.cost(npnets.MobileNetV1(), (224, 224, 3), "fvcore").forward
     578875904
     """

@@ -47,17 +47,18 @@ COUNTED = tuple(f"npnets.ops.{name}" for name in ("conv2d", "depthwise", "pointw
 
 @contextmanager
 def counting() -> Iterator[list[Call]]:
-    """Run the loops of convolutions and linear layers in plain Python, and list their calls.
+    """Run the loops of all operations in plain Python, and list the calls of those of convolutions and linear layers.
 
-    All other operations run as with `npnets.use("loops")`, which is chosen meanwhile. Whole networks work, forward and
-    backward, though a thousand times slower than compiled; the results are those of the loops, with sums in float64.
+    Whole networks work, forward and backward, though a thousand times slower than compiled. The results are those of
+    `npnets.use("loops")`, but that sums of products are of float64.
     """
     calls: list[Call] = []
 
     def around(function: Any) -> Callable[..., None]:
         uncompiled = getattr(function, "py_func", function)  # where Numba's compiler is off there is only the one
         if uncompiled.__module__ not in COUNTED:
-            return np.errstate(all="ignore")(function)
+            silent: Callable[..., None] = np.errstate(all="ignore")(uncompiled)
+            return silent
 
         def counted(*arguments: Any) -> None:
             before = Counted.multiplications

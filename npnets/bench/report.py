@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from npnets import _text
 from npnets._optional import need
 from npnets.bench.contenders import OURS
 from npnets.bench.goal import Result
@@ -83,12 +84,12 @@ def remarks(row: Row) -> Sequence[str]:
 def summary(rows: Sequence[Row]) -> str:
     """Return all rows as one table in Markdown: milliseconds, and in brackets the ratio."""
     names = list(dict.fromkeys(entry.name for row in rows for entry in row.entries))
-    lines = [["milliseconds (ratio)", "threads", *names], ["---", *["---:"] * (len(names) + 1)]]
+    lines = []
     for row in rows:
         entries = {entry.name: entry for entry in row.entries}
         cells = [_brief(entries[name]) if name in entries else "" for name in names]
         lines.append([row.title, str(row.threads), *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _text.markdown(["milliseconds (ratio)", "threads", *names], [0], lines)
 
 
 def layer_table(layers: Sequence[LayerTime], peak: Peaks) -> Any:
@@ -127,13 +128,7 @@ def goal_table(results: Sequence[Result]) -> Any:
 
 
 def _table(headers: Sequence[str], words: Sequence[int], wrapped: Sequence[int] = ()) -> Any:
-    """Return an empty table: which columns hold words, where the others hold numbers, and which may take two lines."""
-    rich_box, rich_table = (need(f"rich.{part}", "bench", "`npnets bench`") for part in ("box", "table"))
-    table = rich_table.Table(box=rich_box.SIMPLE_HEAD)
-    table.pad_edge, table.padding = False, (0, 1, 0, 0)  # so that 80 columns are enough for most
-    for number, header in enumerate(headers):
-        table.add_column(header, justify="left" if number in words else "right", no_wrap=number not in wrapped)
-    return table
+    return _text.table(headers, words, wrapped, "bench", "`npnets bench`")
 
 
 def _brief(entry: Entry) -> str:

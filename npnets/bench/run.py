@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import npnets
-from npnets import _check
+from npnets import _check, _text
 from npnets._optional import need
 from npnets.bench import goal, ours, report
 from npnets.bench.contenders import PEERS, able, check
@@ -22,8 +22,6 @@ from npnets.bench.work import CLASSES, Work, many
 NETS = ("mobilenet", "shufflenet")
 FORWARD_BATCHES, TRAINING_BATCH, SIDE = (1, 8), 16, 224
 MANY_BATCHES, MANY_SIDES = (1, 2, 4, 8, 16, 32, 64), (96, 128, 160, 192, 224, 256, 288, 320)
-
-WIDE = 200  # characters: a file has no right edge
 
 
 @dataclass(frozen=True)
@@ -108,9 +106,7 @@ def run(options: Options) -> None:
         An option breaks its rule, a peer cannot do the work or does something else, or a file cannot be written.
     """
     against = _checked(options)
-    console = need("rich.console", "bench", "`npnets bench`").Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = WIDE
+    console = _text.console("bench", "`npnets bench`")
     before = npnets.get_threads()
     try:
         with _telling(console) as say:

@@ -29,7 +29,7 @@ COMPLEXITY = ("143", "140", "137", "133", "137")
 def tables() -> tuple[Table, ...]:
     """Return the tables, in the paper's order."""
     return (
-        Table(PAPER, 1, "Architecture: stem, channels of the stages", "", tuple(map(_architecture, GROUPS, COMPLEXITY))),
+        Table(PAPER, 1, "Architecture: stem, stages", "", tuple(map(_architecture, GROUPS, COMPLEXITY))),
         Table(
             PAPER, 2, "Number of groups", "error %",
             tuple(
@@ -42,7 +42,8 @@ def tables() -> tuple[Table, ...]:
         Table(
             PAPER, 3, "Without and with channel shuffle, which has no mult-adds", "error %",
             tuple(
-                _scaled(*pair, " - ".join(errors))._replace(mult_adds=_exact(*pair)) for pair, errors in SHUFFLES.items()
+                _scaled(*pair, " - ".join(errors))._replace(mult_adds=_exact(*pair))
+                for pair, errors in SHUFFLES.items()
             ),
         ),
         Table(
@@ -71,7 +72,7 @@ def tables() -> tuple[Table, ...]:
                 _scaled(0.5, 4, "41.6"),
                 row("ShuffleNet 0.5x, g=3, shallow", "42.8", "40"),
             ),
-            "Here the classifier counts, as it does not in table 1: with it 1x, g=8 has 138.4, printed as the budget 140.",
+            "Here the classifier counts, unlike in table 1: with it 1x, g=8 has 138.4, and 140 is its budget.",
         ),
         Table(
             PAPER, 6, "Comparison to popular models", "error %",
@@ -94,7 +95,7 @@ def tables() -> tuple[Table, ...]:
                 row("AlexNet", "42.8, 184.0", "720"),
                 row("1.0 MobileNet-224", "29.4, 110.0", "569", count=mobilenet()),
             ),
-            "A quarter of the mult-adds takes 1/2.6 of the time, the paper says. `npnets tables --time` measures yours.",
+            "The paper: a quarter of the mult-adds takes 1/2.6 of the time. `npnets tables --time` measures yours.",
         ),
     )  # fmt: skip
 

@@ -16,6 +16,14 @@ def console(extra: str, purpose: str) -> Any:
     return made
 
 
+def show(screen: Any, part: Any) -> None:
+    """Print text in lines as long as the console's, or a table as wide as it is: a narrow terminal breaks its lines."""
+    if isinstance(part, str):
+        screen.print(part)
+    else:
+        screen.print(part, width=WIDE, crop=False)
+
+
 def table(headers: Sequence[str], words: Sequence[int], wrapped: Sequence[int], extra: str, purpose: str) -> Any:
     """Return an empty table: which columns hold words, where the others hold numbers, and which may take two lines."""
     rich_box, rich_table = (need(f"rich.{part}", extra, purpose) for part in ("box", "table"))

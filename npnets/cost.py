@@ -83,7 +83,7 @@ CONVENTIONS = {
     "mult-adds": Convention(),
     "convolutions": Convention(classifier=False),
     "bias": Convention(others=BIAS),
-    "batch norm": Convention(others={**BIAS, BatchNorm: Per(output=1)}),
+    "batch-norm": Convention(others={**BIAS, BatchNorm: Per(output=1)}),
     "double": Convention(mult_add=2),
     "fvcore": Convention(others={BatchNorm: Per(output=2), GlobalAveragePool: Per(input=1)}),
     "thop": Convention(

@@ -48,7 +48,7 @@ def test_what_counters_print(convention):
 def test_batch_norm_counts_its_values():
     values = sum(prod(layer.out_shape) for layer in count("mobilenet").layers if isinstance(layer.layer, BatchNorm))
     assert values == 5042688
-    assert count("mobilenet", "batch norm").forward == 568740352 + values + 1000
+    assert count("mobilenet", "batch-norm").forward == 568740352 + values + 1000
 
 
 @pytest.mark.parametrize(("name", "both"), [("mobilenet", 3390766080), ("shufflenet", 808507008)])
@@ -125,7 +125,7 @@ def test_what_is_no_convention():
 
 
 def test_every_convention_is_explained():
-    assert set(PRINTED) | {"batch norm"} == set(CONVENTIONS)
+    assert set(PRINTED) | {"batch-norm"} == set(CONVENTIONS)
     for name in ("fvcore", "thop", "ptflops", "torchinfo"):
         assert str(PRINTED[name][0]) in npnets.cost.__globals__["__doc__"]
 

@@ -26,7 +26,7 @@ GROUPS = (
     ("ops",),
     ("layers", "preprocessing", "formulas"),
     ("models",),
-    ("plan", "train", "weights", "cost", "counting", "data", "testing"),
+    ("plan", "train", "weights", "cost", "counting", "data", "testing", "_picture"),
     ("",),  # npnets/__init__.py: the public names
     ("bench", "check", "explain", "summary", "tables", "warmup"),
     ("cli", "__main__"),

@@ -1,5 +1,6 @@
 """What npnets itself runs in the comparisons: the one place that knows its fast path."""
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,8 +16,11 @@ BLOCK = 192  # pixels that a product takes at a time
 TIMES = 20  # a product alone takes less than waking another thread, which a fused network does once
 
 
+REPEATS = 20
+
+
 class LayerTime(NamedTuple):
-    """What one fused step of a compiled network takes; `moved` are the bytes that it must read and write."""
+    """What a layer takes, or a fused step of a compiled network; `moved` are the bytes that it must read and write."""
 
     name: str
     seconds: float
@@ -32,6 +36,37 @@ def compiled(net: Network) -> Callable[[Array], Array]:
 def profile(net: Network, x: Array) -> list[LayerTime]:
     """Return the time of each step of the forward pass of one image, on one thread."""
     return [LayerTime(*step) for step in npnets.compile(net).profile(x[:1])]
+
+
+def layers(net: Network, x: Array) -> list[LayerTime]:
+    """Return the time of each layer by itself in the forward pass of one image, on one thread: nothing is fused."""
+    counted = npnets.cost(net.eval(), x.shape[1:]).layers
+    seconds: dict[str, list[float]] = {layer.name: [] for layer in counted}
+
+    def timed(name: str, forward: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        def call(x: Array) -> Array:
+            begin = time.perf_counter()
+            out = forward(x)
+            seconds[name].append(time.perf_counter() - begin)
+            return out
+
+        return call
+
+    threads = npnets.get_threads()
+    npnets.set_threads(1)
+    try:
+        for layer in counted:
+            vars(layer.layer)["forward"] = timed(layer.name, layer.layer.forward)  # in the place of the class's
+        for _ in range(1 + REPEATS):  # the first time loads, or compiles
+            net(x[:1])
+    finally:
+        npnets.set_threads(threads)
+        for layer in counted:
+            vars(layer.layer).pop("forward", None)
+    return [
+        LayerTime(layer.name, float(np.median(seconds[layer.name][1:])), layer.mult_adds, layer.bytes)
+        for layer in counted
+    ]
 
 
 def product(x: Array, weight: Array, groups: int) -> Callable[[], Any]:

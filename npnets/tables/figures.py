@@ -82,7 +82,7 @@ COUNTS: dict[str, Callable[[Cost], int]] = {
     "conv+fc": lambda count: count.mult_adds,
     "conv": lambda count: count.convolutions,
     "weights": lambda count: count.weights,
-    "conv weights": lambda count: count.weights - count.layers[-1].layer.params["weight"].size,
+    "body": lambda count: count.weights - count.layers[-1].layer.params["weight"].size,
 }
 
 

@@ -17,6 +17,7 @@ TIMES = 20  # a product alone takes less than waking another thread, which a fus
 
 
 REPEATS = 20
+BETWEEN = "between layers"
 
 
 class LayerTime(NamedTuple):
@@ -39,15 +40,19 @@ def profile(net: Network, x: Array) -> list[LayerTime]:
 
 
 def layers(net: Network, x: Array) -> list[LayerTime]:
-    """Return the time of each layer by itself in the forward pass of one image, on one thread: nothing is fused."""
+    """Return the time of each layer by itself in the forward pass of one image, on one thread: nothing is fused.
+
+    The last one is `BETWEEN`, what is spent between the layers: shortcuts are added and joined there.
+    """
     counted = npnets.cost(net.eval(), x.shape[1:]).layers
     seconds: dict[str, list[float]] = {layer.name: [] for layer in counted}
+    whole: list[float] = []
 
-    def timed(name: str, forward: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    def timed(times: list[float], forward: Callable[[Array], Array]) -> Callable[[Array], Array]:
         def call(x: Array) -> Array:
             begin = time.perf_counter()
             out = forward(x)
-            seconds[name].append(time.perf_counter() - begin)
+            times.append(time.perf_counter() - begin)
             return out
 
         return call
@@ -56,16 +61,21 @@ def layers(net: Network, x: Array) -> list[LayerTime]:
     npnets.set_threads(1)
     try:
         for layer in counted:
-            vars(layer.layer)["forward"] = timed(layer.name, layer.layer.forward)  # in the place of the class's
+            vars(layer.layer)["forward"] = timed(seconds[layer.name], layer.layer.forward)  # before the class's
         for _ in range(1 + REPEATS):  # the first time loads, or compiles
-            net(x[:1])
+            timed(whole, net)(x[:1])
     finally:
         npnets.set_threads(threads)
         for layer in counted:
             vars(layer.layer).pop("forward", None)
+    medians = [float(np.median(seconds[layer.name][1:])) for layer in counted]
+    rest = max(0.0, float(np.median(whole[1:])) - sum(medians))
     return [
-        LayerTime(layer.name, float(np.median(seconds[layer.name][1:])), layer.mult_adds, layer.bytes)
-        for layer in counted
+        *(
+            LayerTime(layer.name, median, layer.mult_adds, layer.bytes)
+            for layer, median in zip(counted, medians, strict=True)
+        ),
+        LayerTime(BETWEEN, rest, 0, 0),
     ]
 
 

@@ -24,21 +24,21 @@ def tables() -> tuple[Table, ...]:
         _layer_types(),
         _one_layer(),
         Table(
-            PAPER, 4, "Depthwise separable against full convolution", "top-1 %",
+            PAPER, 4, "Depthwise separable against full convolution", "top-1",
             (
                 _full_convolutions(),
                 row("MobileNet", "70.6", "569", "4.2", mobilenet()),
             ),
         ),
         Table(
-            PAPER, 5, "Narrow against shallow", "top-1 %",
+            PAPER, 5, "Narrow against shallow", "top-1",
             (
                 row("0.75 MobileNet", "68.4", "325", "2.6", mobilenet(0.75)),
                 row("Shallow MobileNet", "65.3", "307", "2.9", mobilenet(rows=SHALLOW)),
             ),
         ),
         Table(
-            PAPER, 6, "Width multiplier", "top-1 %",
+            PAPER, 6, "Width multiplier", "top-1",
             (
                 row("1.0 MobileNet-224", "70.6", "569", "4.2", mobilenet()),
                 row("0.75 MobileNet-224", "68.4", "325", "2.6", mobilenet(0.75)),
@@ -47,7 +47,7 @@ def tables() -> tuple[Table, ...]:
             ),
         ),
         Table(
-            PAPER, 7, "Resolution", "top-1 %",
+            PAPER, 7, "Resolution", "top-1",
             (
                 row("1.0 MobileNet-224", "70.6", "569", "4.2", mobilenet()),
                 row("1.0 MobileNet-192", "69.1", "418", "4.2", mobilenet(side=192)),
@@ -56,7 +56,7 @@ def tables() -> tuple[Table, ...]:
             ),
         ),
         Table(
-            PAPER, 8, "Comparison to popular models", "top-1 %",
+            PAPER, 8, "Comparison to popular models", "top-1",
             (
                 row("1.0 MobileNet-224", "70.6", "569", "4.2", mobilenet()),
                 row("GoogLeNet", "69.8", "1550", "6.8"),
@@ -64,7 +64,7 @@ def tables() -> tuple[Table, ...]:
             ),
         ),
         Table(
-            PAPER, 9, "Smaller MobileNet, comparison to popular models", "top-1 %",
+            PAPER, 9, "Smaller MobileNet, comparison to popular models", "top-1",
             (
                 row("0.50 MobileNet-160", "60.2", "76", "1.32", mobilenet(0.5, 160), CONV),
                 row("SqueezeNet", "57.5", "1700", "1.25"),
@@ -72,7 +72,7 @@ def tables() -> tuple[Table, ...]:
             ),
         ),
         Table(
-            PAPER, 10, "Stanford Dogs", "dogs %",
+            PAPER, 10, "Stanford Dogs", "dogs",
             (
                 row("Inception V3", "84", "5000", "23.2"),
                 _dogs("1.0 MobileNet-224", "83.3", "569", "3.3", 1, 224),

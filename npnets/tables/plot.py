@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # What qualities of tables are of ImageNet, and the accuracy that they stand for.
-ACCURACIES = {"top-1 %": lambda printed: printed, "error %": lambda printed: 100 - printed}
+ACCURACIES = {"top-1": lambda printed: printed, "error %": lambda printed: 100 - printed}
 COLOURS = {"MobileNet": BLUE, "ShuffleNet": ORANGE, "others": GREY}
 LEGEND = {"MobileNet": "MobileNet, width-side", "ShuffleNet": "ShuffleNet, scale and groups", "others": "others"}
 LINES = (  # what is joined

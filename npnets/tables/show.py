@@ -8,6 +8,7 @@ from npnets.tables.figures import Figure, Table
 
 LEGEND = (
     ("paper", "the printed figure; the computed one stands beside it"),
+    ("top-1", "accuracy on ImageNet, % (ShuffleNet prints the error)"),
     ("=", "the computed figure, rounded, is the printed one"),
     ("~", "printed is a budget that several networks were fitted to"),
     ("!", "the printed figure is another one: see the note"),

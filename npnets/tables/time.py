@@ -48,7 +48,7 @@ def by_kind(net: Network, times: Sequence[LayerTime]) -> tuple[Spent, ...]:
     layers = dict(net.layers())
     sums: dict[str, Spent] = {}
     for step in times:
-        kinds = [kind(layers[name]) for name in step.name.split(" + ")]
+        kinds = [kind(layers[name]) if name in layers else name for name in step.name.split(" + ")]
         name = " + ".join(one for one in dict.fromkeys(kinds) if len(kinds) == 1 or one not in PARTS)
         known = sums.get(name, Spent(name, 0, 0, 0, 0.0))
         sums[name] = Spent(
@@ -88,7 +88,7 @@ def draw(measured: Sequence[Measured], machine: str) -> "Figure":
         ):
             places = [shift + number for number in range(len(values))]
             bars = axes.barh(places, [100 * value for value in values], 0.36, color=colour, label=name)
-            axes.bar_label(bars, [f"{100 * value:.1f}" for value in values], padding=3, fontsize=8)
+            axes.bar_label(bars, [f"{100 * value:.1f}" if value else "" for value in values], padding=3, fontsize=8)
         axes.set_yticks(range(len(one.apart)), [spent.kind for spent in one.apart])
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
@@ -119,10 +119,10 @@ def said(measured: Sequence[Measured]) -> str:
             for one in (first, last)]  # fmt: skip
     lines.append(
         f"of the time layer by layer {100 * idle[0]:.0f} % and {100 * idle[1]:.0f} % goes into layers that have no "
-        "mult-adds at all (batch norm, activation, shuffle, pools)"
+        "mult-adds (batch norm, activation, shuffle, pools, shortcuts)"
     )
     lines.append(
-        "bytes for each mult-add: "
+        "bytes that the layers move for each mult-add: "
         + " and ".join(f"{_total(one.apart).moved / _total(one.apart).mult_adds:.2f}" for one in (first, last))
     )
     return "\n".join(lines)
@@ -144,7 +144,8 @@ def _cells(one: Spent, total: Spent) -> list[str]:
     mult_adds = [f"{one.mult_adds:,}", f"{100 * one.mult_adds / total.mult_adds:.1f}"] if one.mult_adds else ["", ""]
     time = [f"{1e3 * one.seconds:.2f}", f"{100 * one.seconds / total.seconds:.1f}"]
     speed = f"{2e-9 * one.mult_adds / one.seconds:.1f}" if one.mult_adds else ""
-    return [one.kind, str(one.layers), *mult_adds, *time, speed, f"{1e-9 * one.moved / one.seconds:.1f}"]
+    moved = f"{1e-9 * one.moved / one.seconds:.1f}" if one.moved else ""
+    return [one.kind, str(one.layers), *mult_adds, *time, speed, moved]
 
 
 def _total(spent: Sequence[Spent]) -> Spent:

@@ -18,10 +18,12 @@ def console(extra: str, purpose: str) -> Any:
 
 def show(screen: Any, part: Any) -> None:
     """Print text in lines as long as the console's, or a table as wide as it is: a narrow terminal breaks its lines."""
-    if isinstance(part, str):
-        screen.print(part)
-    else:
-        screen.print(part, width=WIDE, crop=False)
+    width = screen.width
+    try:
+        screen.width = width if isinstance(part, str) else WIDE
+        screen.print(part, crop=False)
+    finally:
+        screen.width = width
 
 
 def table(headers: Sequence[str], words: Sequence[int], wrapped: Sequence[int], extra: str, purpose: str) -> Any:

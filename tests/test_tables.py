@@ -140,6 +140,15 @@ def test_nothing_is_cut_where_there_is_no_terminal(npnets_, paper):
         assert all(" ".join(note.split()) in text for note in show.notes(table))
 
 
+def test_a_narrow_terminal_cuts_nothing(npnets_, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
+    monkeypatch.setenv("COLUMNS", "40")
+    _, out, _ = npnets_("tables", "mobilenet", 7)
+    plain = [" ".join(re.sub("\x1b[^m]*m", "", line).split()) for line in out.splitlines()]
+    assert "1.0 MobileNet-160 67.2 290 M = 289,651,200 conv 4.2 M = 4,209,088 weights" in plain
+    assert "= the computed figure, rounded, is" in plain  # but text is broken between words
+
+
 def test_80_columns_are_enough(npnets_):
     """For tables; what is said about them is broken between words in a terminal."""
     _, out, _ = npnets_("tables")
@@ -209,11 +218,17 @@ def test_labels_do_not_overlap(picture):
 def test_plot(npnets_, picture, monkeypatch, tmp_path):
     monkeypatch.setattr(plot, "accuracy", {TABLES: picture}.get)
     path = tmp_path / "accuracy.png"
-    assert npnets_("tables", "--plot", path) == (0, f"written: {path}\n", "")
+    assert npnets_("tables", "--plot", path) == npnets_("tables")
     assert path.read_bytes().startswith(b"\x89PNG")
-    status, out, err = npnets_("tables", "--plot", tmp_path / "nowhere" / "accuracy.png")
-    assert (status, out) == (1, "")
+    status, _, err = npnets_("tables", "--plot", tmp_path / "nowhere" / "accuracy.png")
+    assert status == 1
     assert "nowhere" in err
+
+
+def test_nothing_to_draw(npnets_, tmp_path):
+    message = "npnets: error: there is nothing to draw: no network of MobileNets 12 has an accuracy on ImageNet\n"
+    assert npnets_("tables", "mobilenet", 12, "--plot", tmp_path / "accuracy.png") == (1, "", message)
+    assert not list(tmp_path.iterdir())
 
 
 # -- time --------------------------------------------------------------------------------------------------------------
@@ -275,7 +290,6 @@ def test_command_time(npnets_, two, monkeypatch, tmp_path):
     status, out, err = npnets_("tables", "--time", "--plot", path)
     assert (status, err) == (0, "")
     assert ["pointwise", "13", "539,492,352", "94.9"] in [line.split()[:4] for line in out.splitlines()]
-    assert out.endswith(f"written: {path}\n")
     assert path.read_bytes().startswith(b"\x89PNG")
     status, out, _ = npnets_("tables", "shufflenet", "--time")
     assert "MobileNet" not in out

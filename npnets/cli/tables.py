@@ -11,8 +11,8 @@ HELP = "the papers' tables, recomputed"
 DESCRIPTION = """\
 Show every table of both papers that says what something costs: what is printed
 beside what the architecture gives, what each figure counts, and what is wrong.
-Or, with --plot, draw all their networks; or, with --time, measure on this
-machine why fewer mult-adds do not take as much less time.
+Or measure with --time, on this machine, why so many times fewer mult-adds do
+not take as many times less time.
 """
 
 EXAMPLES = """\
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paper", nargs="?", choices=PAPERS, help="mobilenet or shufflenet (default: both)")
     parser.add_argument("number", nargs="?", type=int, metavar="N", help="of one table (default: all)")
     parser.add_argument("--markdown", action="store_true", help="in Markdown")
-    parser.add_argument("--plot", metavar="FILE", help="draw accuracy against mult-adds of all networks (PNG)")
+    parser.add_argument("--plot", metavar="FILE", help="draw accuracy against mult-adds, or with --time times (PNG)")
     parser.add_argument(
         "--time", action="store_true", help="instead: mult-adds against measured time by kind of layer, on this machine"
     )
@@ -41,15 +41,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.time:
         return _time(arguments)
     tables = select(arguments.paper, arguments.number)
-    if arguments.plot is not None:
-        _picture.write(arguments.plot, plot.accuracy(select()))
-        print(f"written: {arguments.plot}")
-    elif arguments.markdown:
+    figure = None if arguments.plot is None else plot.accuracy(tables)
+    if arguments.markdown:
         print(show.markdown(tables))
     else:
         console = _text.console("demos", "`npnets tables`")
         for part in show.text(tables):
             _text.show(console, part)
+    if figure is not None:
+        _picture.write(arguments.plot, figure)
     return 0
 
 
@@ -62,5 +62,4 @@ def _time(arguments: argparse.Namespace) -> int:
         _text.show(console, part)
     if arguments.plot is not None:
         _picture.write(arguments.plot, time.draw(measured, processor()))
-        print(f"written: {arguments.plot}")
     return 0

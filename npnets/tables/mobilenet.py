@@ -195,7 +195,7 @@ def _one_layer() -> Table:
     thin = int(width * 512)
     narrow = 9 * thin + thin**2
     return Table(
-        PAPER, 3, "One layer, D_K = 3, M = N = 512, D_F = 14, changed step by step", "",
+        PAPER, 3, "One layer (D_K = 3, M = N = 512, D_F = 14), cumulative", "",
         (
             _formula("Convolution", "462", formulas.standard(3, 512, 512, 14), "2.36", 9 * 512 * 512),
             _formula("Depthwise separable", "52.3", formulas.separable(3, 512, 512, 14), "0.27", 9 * 512 + 512**2),

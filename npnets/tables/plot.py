@@ -74,10 +74,15 @@ def accuracy(tables: Sequence[Table]) -> "Figure":
     ------
     ModuleNotFoundError
         matplotlib is not installed.
+    ValueError
+        The tables have no accuracies on ImageNet.
     """
+    shown = points(tables)
+    if not shown:
+        titles = ", ".join(f"{table.paper} {table.number}" for table in tables)
+        raise ValueError(f"there is nothing to draw: no network of {titles} has an accuracy on ImageNet")
     figure = _picture.empty(10.5, 7.5)
     axes = figure.subplots()
-    shown = points(tables)
     named = {point.label: point for point in shown}
     axes.set_xscale("log")
     lines = [[named[label] for label in line if label in named] for line in LINES]
@@ -95,7 +100,8 @@ def accuracy(tables: Sequence[Table]) -> "Figure":
     axes.grid(color=GREY, alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
-    figure.suptitle("All networks in the tables of both papers (which differ in GoogLeNet and SqueezeNet)", fontsize=10)
+    papers = " and ".join(dict.fromkeys(table.paper for table in tables))
+    figure.suptitle(f"Networks in the tables of {papers}", fontsize=11)
     _label(axes, shown, lines)
     return figure
 

@@ -42,41 +42,41 @@ def profile(net: Network, x: Array) -> list[LayerTime]:
 def layers(net: Network, x: Array) -> list[LayerTime]:
     """Return the time of each layer by itself in the forward pass of one image, on one thread: nothing is fused.
 
-    The last one is `BETWEEN`, what is spent between the layers: shortcuts are added and joined there.
+    It is the shortest of the repeats, as other processes disturb some layer in each. The last one is `BETWEEN`, what is
+    spent between the layers: shortcuts are added and joined there.
     """
     counted = npnets.cost(net.eval(), x.shape[1:]).layers
-    seconds: dict[str, list[float]] = {layer.name: [] for layer in counted}
-    whole: list[float] = []
+    rows: list[list[float]] = []  # of each repeat: the layers' times in their order, then the whole network's
 
-    def timed(times: list[float], forward: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    def timed(forward: Callable[[Array], Array]) -> Callable[[Array], Array]:
         def call(x: Array) -> Array:
             begin = time.perf_counter()
             out = forward(x)
-            times.append(time.perf_counter() - begin)
+            rows[-1].append(time.perf_counter() - begin)
             return out
 
         return call
 
     threads = npnets.get_threads()
     npnets.set_threads(1)
+    net(x[:1])  # loads, or compiles
     try:
         for layer in counted:
-            vars(layer.layer)["forward"] = timed(seconds[layer.name], layer.layer.forward)  # before the class's
-        for _ in range(1 + REPEATS):  # the first time loads, or compiles
-            timed(whole, net)(x[:1])
+            vars(layer.layer)["forward"] = timed(layer.layer.forward)  # found before the class's own
+        for _ in range(REPEATS):
+            rows.append([])
+            timed(net)(x[:1])
     finally:
         npnets.set_threads(threads)
         for layer in counted:
             vars(layer.layer).pop("forward", None)
-    medians = [float(np.median(seconds[layer.name][1:])) for layer in counted]
-    rest = max(0.0, float(np.median(whole[1:])) - sum(medians))
-    return [
-        *(
-            LayerTime(layer.name, median, layer.mult_adds, layer.bytes)
-            for layer, median in zip(counted, medians, strict=True)
-        ),
-        LayerTime(BETWEEN, rest, 0, 0),
+    seconds = np.array(rows)
+    seconds[:, -1] -= seconds[:, :-1].sum(1)
+    least = seconds.min(0)
+    times = [
+        LayerTime(one.name, float(s), one.mult_adds, one.bytes) for one, s in zip(counted, least[:-1], strict=True)
     ]
+    return [*times, LayerTime(BETWEEN, float(least[-1]), 0, 0)]
 
 
 def product(x: Array, weight: Array, groups: int) -> Callable[[], Any]:

@@ -83,7 +83,7 @@ from npnets.kernels.simd import (
 from npnets.kernels.simd import (
     multiply as times,
 )
-from npnets.kernels.team import complete, take, wait
+from npnets.kernels.team import complete, take, take_near, wait
 
 # -- a phase: a row of the array `phases` ------------------------------------------------------------------------------
 
@@ -885,7 +885,7 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
         of_source, of_target = bounds[f[SOURCE]], bounds[f[TARGET]]
         kind = f[KIND]
         while True:
-            task = take(counts, phase)
+            task = take_near(counts, phase, f[TASKS], mine)
             if task >= f[TASKS]:
                 break
             if kind in (PRODUCT, STEM):

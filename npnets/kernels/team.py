@@ -4,7 +4,7 @@ A phase is a number of tasks that do not depend on each other; a phase begins wh
 thread runs::
 
     for phase in phases:
-        while (task := take(counters, phase)) < tasks(phase):
+        while (task := take_near(counters, phase, tasks(phase), mine)) < tasks(phase):
             do(task)
             complete(counters, phase)
         wait(counters, phase, tasks(phase))
@@ -102,10 +102,7 @@ def take_near(counts: Array, phase: int, tasks: int, mine: int) -> int:
     Every other thread takes them from the end: in each phase it has about the same half of the pixels, and finds in its
     own cache what it wrote in the phase before. Both ends are counted in the halves of one number.
     """
-    if mine % 2 == 0:
-        taken = _added(counts, 2 * LINE * phase, 1)
-    else:
-        taken = _added(counts, 2 * LINE * phase, 1 << 32)
+    taken = _added(counts, 2 * LINE * phase, 1 if mine % 2 == 0 else 1 << 32)
     front, back = taken & 0xFFFFFFFF, taken >> 32
     if front + back >= tasks:
         return tasks

@@ -1,6 +1,8 @@
 """`npnets summary`: every layer once, figures that add up, and what it refuses."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -145,3 +147,14 @@ def test_what_is_no_size(npnets_):
     status, _, err = npnets_("summary", "mobilenet", "--input", "3x")
     assert status == 2
     assert "argument --input: must be HxW, such as 224x224, not '3x'" in err
+
+
+@pytest.mark.parametrize("form", ["--json", "--all"])
+def test_nobody_reads_on(form):
+    """`npnets summary ... | head` says nothing about its pipe."""
+    command = [sys.executable, "-m", "npnets", "summary", "mobilenet:0.25", form]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(60) == 1

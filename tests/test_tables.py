@@ -248,6 +248,17 @@ def test_layers_are_timed_where_they_are():
     assert not any("forward" in vars(layer) for _, layer in net.layers())
 
 
+def test_measure_takes_the_least_disturbed(monkeypatch):
+    """Of each fused step the shortest of several medians."""
+    rounds = [[LayerTime("stem.conv", s, 5, 6), LayerTime("pool", t, 0, 7)] for s, t in ((3, 1), (1, 3), (2, 2))]
+    monkeypatch.setattr(ours, "profile", lambda net, x: rounds.pop())
+    monkeypatch.setattr(ours, "layers", lambda net, x: [LayerTime("stem.conv", 4, 5, 6)])
+    found = time.measure("mobilenet:0.25", 32)
+    assert found.title == "MobileNet V1 0.25, 32 x 32, batch 1, forward"
+    assert found.fused == (("conv", 1, 5, 6, 1), ("global pool", 1, 0, 7, 1))
+    assert found.apart == (("conv", 1, 5, 6, 4),)
+
+
 def measured(name, net, seconds):
     counted = cost(net, (224, 224)).layers
     apart = [LayerTime(layer.name, seconds(layer), layer.mult_adds, layer.bytes) for layer in counted]

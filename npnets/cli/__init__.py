@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         status: int = arguments.command(arguments)
-    except BrokenPipeError:  # `npnets summary mobilenet | head`: nobody reads on
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `npnets summary mobilenet --json | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, ModuleNotFoundError, FloatingPointError, MemoryError) as error:

@@ -126,6 +126,11 @@ def test_a_table(npnets_):
     assert "! the printed figure is another one: see the note" in map(" ".join, lines)
 
 
+def test_the_legend_has_what_stands_in_the_tables():
+    assert [sign for sign, _ in show.legend(select("shufflenet", 1))] == ["paper", "=", "conv"]
+    assert show.legend(TABLES) == list(show.LEGEND)
+
+
 @pytest.mark.parametrize("paper", PAPERS)
 def test_nothing_is_cut_where_there_is_no_terminal(npnets_, paper):
     _, out, _ = npnets_("tables", paper)

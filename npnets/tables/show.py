@@ -41,7 +41,7 @@ def text(tables: Sequence[Table]) -> Iterator[Any]:
         yield ""
         yield made
         yield "\n".join([*notes(table), ""])
-    yield "\n".join(f"{sign:<8}{meaning}" for sign, meaning in LEGEND)
+    yield "\n".join(f"{sign:<8}{meaning}" for sign, meaning in legend(tables))
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -52,7 +52,14 @@ def markdown(tables: Sequence[Table]) -> str:
         words = [number for number, header in enumerate(headers) if header in WORDS]
         notes_ = "".join(f"- {note}\n" for note in notes(table))
         parts.append(f"### {title(table)}\n\n{_text.markdown(headers, words, rows)}\n\n{notes_}")
-    return "\n".join([*parts, *(f"- `{sign}`: {meaning}" for sign, meaning in LEGEND)])
+    return "\n".join([*parts, *(f"- `{sign}`: {meaning}" for sign, meaning in legend(tables))])
+
+
+def legend(tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """Return the signs that stand in these tables, and what they mean."""
+    cells = [cell for headers, rows in map(laid_out, tables) for row in (headers, *rows) for cell in row]
+    words = {word for cell in cells for word in cell.split()}
+    return [(sign, meaning) for sign, meaning in LEGEND if sign in words]
 
 
 def title(table: Table) -> str:

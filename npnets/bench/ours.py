@@ -10,13 +10,14 @@ from npnets._check import Array
 from npnets._parallel import run
 from npnets.kernels.product import INFINITY, multiply, pack, packed_size
 from npnets.models import Network
+from npnets.train.profile import profile as profile_step
 
 BLOCK = 192  # pixels that a product takes at a time
 TIMES = 20  # a product alone takes less than waking another thread, which a fused network does once
 
 
 class LayerTime(NamedTuple):
-    """What one fused step of a compiled network takes; `moved` are the bytes that it must read and write."""
+    """What one fused step of a compiled network takes, or a phase of training; `moved` are the bytes it must move."""
 
     name: str
     seconds: float
@@ -30,7 +31,9 @@ def compiled(net: Network) -> Callable[[Array], Array]:
 
 
 def profile(net: Network, x: Array) -> list[LayerTime]:
-    """Return the time of each step of the forward pass of one image, on one thread."""
+    """Return the time of each step of the forward pass of one image, on one thread; or of a training step's phases."""
+    if net.training:
+        return [LayerTime(*phase) for phase in profile_step(net, x)]
     return [LayerTime(*step) for step in npnets.compile(net).profile(x[:1])]
 
 

@@ -11,17 +11,16 @@ from npnets._check import Array
 from npnets._parallel import run
 from npnets.kernels.product import INFINITY, multiply, pack, packed_size
 from npnets.models import Network
+from npnets.train.profile import profile as profile_step
 
 BLOCK = 192  # pixels that a product takes at a time
 TIMES = 20  # a product alone takes less than waking another thread, which a fused network does once
-
-
 REPEATS = 20
 BETWEEN = "between layers"
 
 
 class LayerTime(NamedTuple):
-    """What a layer takes, or a fused step of a compiled network; `moved` are the bytes that it must read and write."""
+    """What a layer takes, a fused step or a phase of training; `moved` are the bytes that it must move."""
 
     name: str
     seconds: float
@@ -35,7 +34,9 @@ def compiled(net: Network) -> Callable[[Array], Array]:
 
 
 def profile(net: Network, x: Array) -> list[LayerTime]:
-    """Return the time of each step of the forward pass of one image, on one thread."""
+    """Return the time of each step of the forward pass of one image, on one thread; or of a training step's phases."""
+    if net.training:
+        return [LayerTime(*phase) for phase in profile_step(net, x)]
     return [LayerTime(*step) for step in npnets.compile(net).profile(x[:1])]
 
 

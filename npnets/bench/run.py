@@ -139,7 +139,12 @@ def _rows(session: Session) -> dict[str, Any]:
     layers: dict[str, Any] = {}
     for work, threads in product(works, session.peaks):
         rows.append(session.row(work, threads, session.against, RUNS if options.memory else 0))
-        if options.layers and threads == min(session.peaks):
+        if options.layers and options.train:
+            title = f"{work.title}: the phases of npnets' step, each timed alone on {many(threads, 'thread')}"
+            npnets.set_threads(threads)
+            layers[title] = ours.profile(work.network(), work.images())
+            session.show(title, report.layer_table(layers[title], session.peaks[threads]))
+        elif options.layers and threads == min(session.peaks):
             title = f"{work.title}: the fused steps of npnets' forward pass, one image on one thread"
             layers[title] = ours.profile(work.network(), work.images())
             one = session.peaks[1] if 1 in session.peaks else peaks(1, options.dtype)
@@ -256,8 +261,6 @@ def _refuse_together(options: Options) -> None:
     for name, allowed in rules.items():
         if name in given and (others := sorted(given - allowed - {name})):
             raise ValueError(f"--{name} cannot go with {', '.join('--' + other for other in others)}")
-    if options.layers and options.train:
-        raise ValueError("--layers cannot go with --train: it shows the layers of a forward pass")
 
 
 @contextmanager

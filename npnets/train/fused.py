@@ -288,7 +288,7 @@ class Program:
             self.bounds[row, :2] = 0.0, 6.0 if activation.kind == "relu6" else math.inf
         for row, norm in self.norms.items():
             self.bounds[row, 2:4] = norm.eps, norm.momentum
-        self._run(x, 0, self.middle, None)
+        self.run(x, 0, self.middle, None)
         self.x = x
         return self._rows(k.AT).copy()
 
@@ -297,7 +297,7 @@ class Program:
         self.flat.give_gradients()
         self._rows(k.GRADIENT)[...] = dlogits
         dlogits.sum(0, out=self.bias_gradient["bias"])
-        self._run(self.x, self.middle, len(self.phases), optimizer)
+        self.run(self.x, self.middle, len(self.phases), optimizer)
 
     def _rows(self, field: int) -> Array:
         """Return the logits, or their gradient, in the arena: (B, classes)."""
@@ -305,7 +305,8 @@ class Program:
         rows = self.arena[at : at + self.batch * stride].reshape(self.batch, stride)
         return rows[:, : self.logits.channels]
 
-    def _run(self, x: Array, first: int, last: int, optimizer: SGD | None) -> None:
+    def run(self, x: Array, first: int, last: int, optimizer: SGD | None) -> None:
+        """Run the phases first..last, last excluded."""
         threads = get_threads()
         if len(self.scratches) < threads:
             values = -(-self.scratch // 64) * 64

@@ -628,6 +628,7 @@ def test_a_link_leads_to_the_same_step(open_page, tab):
         "kind=nosuch&D=99&s=-3&at=7.7&see=dX&C=x",
         "kind=group&g=4&C=1&N=99&d=3&D=5&H=1&W=1",
         "tab=network",
+        "tab=nosuch&kind=constructor&language=toString&theme=valueOf&see=constructor",
         "%%%=&&",
         "step=1e9&at=a.b.c&language=xx&theme=xx",
     ],

@@ -46,7 +46,7 @@ const conv2d = {
     loops: "conv2d._loops_dx",
     from: ["K", "dG"],
     formula: ({ g }) => `dF[r,c,${g > 1 ? "q" : "m"}] = sum[i,j,n] K[i,j,m,n] dG[(r + p - d i)/s, (c + p - d j)/s, n]`,
-    where: ({ g, s }) => [...(s > 1 ? ["whole"] : []), ...(g > 1 ? ["groupOfInput"] : [])],
+    where: ({ g }) => ["whole", ...(g > 1 ? ["groupOfInput"] : [])],
     shape: ({ H, W, C }) => [H, W, C],
     *terms({ Ho, Wo, D, M, N, s, p, d, g }, [r, c, q]) {
       const [m, first] = [q % M, floor(q / M) * (N / g)];
@@ -99,7 +99,7 @@ const depthwise = {
     loops: "depthwise._loops_dx",
     from: ["K", "dG"],
     formula: () => "dF[r,c,m] = sum[i,j] K[i,j,m] dG[(r + p - d i)/s, (c + p - d j)/s, m]",
-    where: ({ s }) => (s > 1 ? ["whole"] : []),
+    where: () => ["whole"],
     shape: ({ H, W, C }) => [H, W, C],
     *terms({ Ho, Wo, D, s, p, d }, [r, c, m]) {
       for (let i = 0; i < D; i++)

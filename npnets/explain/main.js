@@ -41,14 +41,12 @@ function icon(kind) {
 let built = "";
 
 function render() {
-  document.documentElement.style.colorScheme = ["light", "dark"].includes(state.theme) ? state.theme : "light dark";
-  const networks = DATA.network !== null;
-  if (state.tab === "network" && !networks) state.tab = "convolution";
+  document.documentElement.style.colorScheme = state.theme || "light dark";
   for (const tab of document.querySelectorAll("[role=tab]")) {
     const on = tab.dataset.tab === state.tab;
     tab.setAttribute("aria-selected", on);
     tab.tabIndex = on ? 0 : -1;
-    tab.hidden = tab.dataset.tab === "network" && !networks;
+    tab.hidden = !(tab.dataset.tab in TABS);
     byId(tab.dataset.tab).hidden = !on;
   }
   for (const button of document.querySelectorAll("#kinds button")) {
@@ -85,7 +83,6 @@ function renderConvolution() {
 }
 
 function paintSliders() {
-  const z = sizes(state);
   for (const label of document.querySelectorAll("[data-slider]")) {
     const { slider } = label.dataset;
     const input = label.querySelector("input");
@@ -102,7 +99,7 @@ function paintSliders() {
 function choose(box, name, data) {
   box.addEventListener("click", (event) => {
     const value = event.target.closest("button")?.dataset[data];
-    if (value !== undefined) (stop(), go({ ...name(value) }));
+    if (value !== undefined) (stop(), go(name(value)));
   });
   box.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
@@ -146,8 +143,7 @@ function listen() {
   });
 }
 
-const isDark = () =>
-  state.theme === "dark" || (state.theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+const isDark = () => (state.theme ? state.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
 
 read(location.href);
 buildControls();

@@ -50,6 +50,9 @@ const START = {
 };
 const state = { ...START };
 
+const TABS = { convolution: true, wiring: true, ...(DATA.network && { network: true }) };
+const CHOICES = { tab: TABS, kind: KINDS, language: DATA.texts, theme: { light: true, dark: true } };
+
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 // The nearest state that makes sense.
@@ -60,7 +63,8 @@ function fit(wanted) {
     fitted[name] = typeof start === "string" ? String(value) : Number.isFinite(+value) ? Math.round(+value) : start;
   }
   for (const [name, [low, high]] of Object.entries(SLIDERS)) fitted[name] = clamp(fitted[name], low, high);
-  if (!(fitted.kind in KINDS)) fitted.kind = START.kind;
+  for (const [name, allowed] of Object.entries(CHOICES))
+    if (!Object.hasOwn(allowed, fitted[name])) fitted[name] = START[name];
   if (grouped(fitted.kind))
     for (const name of ["C", "N"]) fitted[name] = multiple(fitted[name], fitted.g, SLIDERS[name][1]);
   fitted.channels = multiple(fitted.channels, fitted.groups, SLIDERS.channels[1]);
@@ -73,18 +77,17 @@ function fit(wanted) {
   fitted.at = shape.map((length, axis) => clamp(Math.round(index[axis]) || 0, 0, length - 1)).join(".");
   fitted.step = Math.max(fitted.step, 0);
   fitted.seed = Math.abs(fitted.seed);
-  if (!(fitted.language in DATA.texts)) fitted.language = "";
   return fitted;
 }
 
-const multiple = (value, of, most) => clamp(Math.round(value / of), 1, Math.floor(most / of)) * of;
+const multiple = (value, of, most) => clamp(Math.round(value / of), 1, floor(most / of)) * of;
 
 function read(address) {
   const given = Object.fromEntries(new URLSearchParams(new URL(address).hash.slice(1)));
   Object.assign(state, fit(given));
 }
 
-// Only what differs from the start. Browsers refuse an address that changes too often, so it is written with a pause.
+// The address holds what differs from the start. Browsers refuse an address that changes too often, so it is written with a pause.
 let writing;
 function write() {
   clearTimeout(writing);

@@ -13,7 +13,7 @@ function paintSum(seen) {
   byId("terms").innerHTML = terms
     .map(([, ...factors], place) => {
       const when = step && place >= step ? "later" : place === step - 1 ? "now" : "";
-      if (!factors.length) return `<li class="skipped ${when}" title="${text("skipped")}" data-place="${place}">–</li>`;
+      if (!factors.length) return `<li class="skipped ${when}" title="${why(equation)}" data-place="${place}">–</li>`;
       const shown = factors.length > 1 ? signed : minus;
       const parts = factors.map((factor) => `<span class="${role(letter(factor[0]))}">${shown(value(factor))}</span>`);
       return `<li class="${when}" data-place="${place}">${parts.join("×")}</li>`;
@@ -28,13 +28,16 @@ function paintSum(seen) {
   });
 }
 
+// Why the loops skip a tap.
+const why = (equation) => text(equation.loops.endsWith("_dx") ? "skipped.output" : "skipped");
+
 // The product that the pointer rests on, or the last one that ran, with its indices.
-function paintTerm({ arrays, terms, current }) {
+function paintTerm({ equation, arrays, terms, current }) {
   const term = hot === null ? current : terms[hot];
   const line = byId("term");
   if (!term) return (line.textContent = terms[0]?.length === 2 ? "" : text("term.hint"));
   const [, ...factors] = term;
-  if (!factors.length) return (line.textContent = text("skipped"));
+  if (!factors.length) return (line.textContent = why(equation));
   const names = factors.map(([name, ...index]) => `<b class="${role(letter(name))}">${named(name, index)}</b>`);
   const shown = factors.length > 1 ? signed : minus;
   const values = factors.map(([name, ...index]) => shown(entry(arrays[name], index)));
@@ -56,7 +59,7 @@ function says({ equation, index, arrays, terms, step }, count) {
 
 // Spoken once the pointer rests.
 let speaking;
-function speak({ index, arrays, terms, total, step, current }) {
+function speak({ equation, index, arrays, terms, total, step, current }) {
   clearTimeout(speaking);
   speaking = setTimeout(() => {
     const products = (step ? [current] : terms).map(([, ...factors]) => factors).filter((factors) => factors.length);
@@ -64,7 +67,7 @@ function speak({ index, arrays, terms, total, step, current }) {
       .slice(0, 12)
       .map((factors) => factors.map(([name, ...at]) => entry(arrays[name], at)).join(" × "));
     if (products.length > 12) words.push("…");
-    byId("live").textContent = `${named(state.see, index)} = ${total}. ${words.join(" + ") || text("skipped")}`;
+    byId("live").textContent = `${named(state.see, index)} = ${total}. ${words.join(" + ") || why(equation)}`;
   }, 250);
 }
 

@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 
 import npnets
-from npnets import layers, ops
+from npnets import formulas, ops
 from npnets.explain.network import describe
 from npnets.explain.page import page as html
-from npnets.ops import conv2d, depthwise_conv2d, pointwise_conv2d
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -270,31 +269,24 @@ def entry(name, index):
 
 
 def check_costs(kind, z, view):
-    """Bars, formula, ratio against the layers' own counts; what padding saves against sums of ones."""
+    """Bars, formula and ratio by `npnets.formulas`; what padding saves by sums of ones, each product being 1."""
     x = np.ones((1, z.H, z.W, z.C))
-    whole = layers.Convolution(np.ones((z.D, z.D, z.C, z.N)), stride=z.s, padding=z.p)
-    out = conv2d(x, whole.params["weight"], **window(z))
-    shape = out.shape[1:]
-    standard = z.D**2 * z.C * z.N * shape[0] * shape[1]
-    if z.d == 1:
-        assert whole.mult_adds(x.shape[1:]) == standard
-    grouped = standard // z.g
-    deep = layers.DepthwiseConvolution(np.ones((z.D, z.D, z.C))).params["weight"].size * shape[0] * shape[1]
-    point = layers.PointwiseConvolution(np.ones((z.C, z.N))).mult_adds(shape)
+    pixels = ops.depthwise_conv2d(x, np.ones((z.D, z.D, z.C)), **window(z))[0, ..., 0].size
+    standard, grouped = (formulas.group(z.D, z.C, z.N, 1, g) * pixels for g in (1, z.g))
+    deep, point = formulas.depthwise(z.D, z.C, 1) * pixels, formulas.pointwise(z.C, z.N, 1) * pixels
     bars = {"standard": standard, "separable": deep + point}
     if kind in ("group", "shuffle"):
         bars["group"] = grouped
     assert {name: number(value) for name, value in view["bars"].items()} == bars
     mine = {"standard": standard, "depthwise": deep, "pointwise": point, "separable": deep + point}.get(kind, grouped)
     assert number(view["cost"]) == mine
-    ratio = grouped / standard if kind in ("group", "shuffle") else (deep + point) / standard
+    ratio = grouped / standard if kind in ("group", "shuffle") else float(formulas.ratio(z.D, z.N))
     assert view["ratio"] == str(Decimal(ratio).quantize(Decimal("0.001"), ROUND_HALF_UP))  # as JavaScript rounds
-    ones = {
-        "depthwise": lambda: depthwise_conv2d(x, np.ones((z.D, z.D, z.C)), **window(z)).sum(),
-        "pointwise": lambda: pointwise_conv2d(x, np.ones((z.C, z.N))).sum(),
-        "separable": lambda: depthwise_conv2d(x, np.ones((z.D, z.D, z.C)), **window(z)).sum() + point,
-    }.get(kind, lambda: conv2d(x, np.ones((z.D, z.D, z.C // z.g, z.N)), groups=z.g, **window(z)).sum())
-    run = int(ones())
+    kernels = {"K": (z.D, z.D, z.C // z.g, z.N), "D": (z.D, z.D, z.C), "P": (z.C, z.N)}
+    if kind in ("depthwise", "pointwise"):
+        kernels["K"] = kernels["D" if kind == "depthwise" else "P"]
+    done = forward(kind, z, {"F": x[0], **{name: np.ones(shape) for name, shape in kernels.items()}})
+    run = int(done["Ĝ"].sum()) + point if kind == "separable" else int(done["G"].sum())
     numbers = [number(text) for text in re.findall(r"\d[\d\u202f]*", view["skipped"])]
     assert numbers == ([mine - run, run] if run < mine else [])
 

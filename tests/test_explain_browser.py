@@ -447,6 +447,7 @@ def test_formula_with_numbers(tab):
     show(tab, "kind=group&C=4&N=4&g=2&see=dF&at=1.2.3")
     assert tab.text_content("#formula").startswith("dFr, c, q = ∑i, j, n")
     assert "q mod M" in tab.text_content("#where")
+    assert tab.get_attribute("#ratio .math:nth-child(2)", "aria-label") == "1/2"
 
 
 # -- wiring ------------------------------------------------------------------------------------------------------------

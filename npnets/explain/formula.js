@@ -71,5 +71,6 @@ function formula(text, numbers = {}) {
 
   let html = sum();
   while (skip("=")) html += ` = ${sum()}`;
-  return `<span class="math" role="math">${html}</span>`;
+  const spoken = text.replace(/[\p{L}_′]+/gu, (name) => numbers[name] ?? name);
+  return `<span class="math" role="math" aria-label="${spoken}">${html}</span>`;
 }

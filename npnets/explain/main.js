@@ -11,7 +11,7 @@ function buildControls() {
   const slider = (name) => {
     const [low, high] = SLIDERS[name];
     return `<label data-slider="${name}" for="slider-${name}">
-      <span><b>${LETTERS[name] ?? name}</b> <span data-text="slider.${name}"></span></span><output></output>
+      <span><b>${LETTERS[name] ?? name}</b> <span data-text="slider.${name}"></span></span><output aria-hidden="true"></output>
       <input type="range" id="slider-${name}" name="${name}" min="${low}" max="${high}"></label>`;
   };
   byId("sliders").innerHTML = [..."HWDspdCNg"].map(slider).join("");

@@ -7,7 +7,7 @@ function paintSum(seen) {
   const { equation, index, arrays, terms, step, total } = seen;
   const value = ([name, ...at]) => entry(arrays[name], at);
   byId("result").innerHTML =
-    `<b class="${role(letter(state.see))}">${named(state.see, index)}</b> = <output>${minus(total)}</output>`;
+    `<b class="${role(letter(state.see))}">${named(state.see, index)}</b> = <strong>${minus(total)}</strong>`;
   const count = terms.filter(([, ...factors]) => factors.length).length;
   byId("says").textContent = says(seen, count);
   byId("terms").innerHTML = terms

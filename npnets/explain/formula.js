@@ -18,18 +18,8 @@ function formula(text, numbers = {}) {
   // Products: a dot between two numbers, a thin space between letters.
   const term = () => {
     const factors = [atom()];
-    while (tokens.length && !"=+-,])".includes(tokens[0])) {
-      const above = skip("/") && factors.pop();
-      const next = atom();
-      factors.push(
-        above
-          ? {
-              html: span("fraction", tag("span", bare(above)), tag("span", bare(next))),
-              number: above.number && next.number,
-            }
-          : next,
-      );
-    }
+    while (tokens.length && !"=+-,])".includes(tokens[0]))
+      factors.push(skip("/") ? fraction(factors.pop(), atom()) : atom());
     return factors
       .map(({ html, number }, at) => (at ? (number && factors[at - 1].number ? " · " : "&thinsp;") : "") + html)
       .join("");
@@ -43,15 +33,9 @@ function formula(text, numbers = {}) {
     const [base, index] = number ? [numbers[token] ?? token] : name(token);
     const below = skip("[") ? list("]") : index;
     const above = skip("^") && atom().html;
-    const scripts =
-      below && above
-        ? span("scripts", tag("sup", above), tag("sub", below))
-        : below
-          ? tag("sub", below)
-          : above
-            ? tag("sup", above)
-            : "";
-    return { html: span("one", base, scripts), number };
+    const scripts = [above && tag("sup", above), below && tag("sub", below)].filter(Boolean);
+    const attached = scripts.length > 1 ? span("scripts", ...scripts) : scripts.join("");
+    return { html: span("one", base, attached), number };
   };
 
   const name = (token) => {
@@ -66,6 +50,11 @@ function formula(text, numbers = {}) {
     skip(close);
     return html;
   };
+
+  const fraction = (above, below) => ({
+    html: span("fraction", tag("span", bare(above)), tag("span", bare(below))),
+    number: above.number && below.number,
+  });
 
   const bare = ({ html, brackets }) => (brackets ? html.slice(1, -1) : html); // (a)/b needs no brackets
 

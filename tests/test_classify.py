@@ -249,7 +249,7 @@ def drawn(monkeypatch):
 
 def test_what_is_drawn(folder, capsys, monkeypatch):
     figures = drawn(monkeypatch)
-    assert run(capsys, "wide.png", "--explain", "a.png", "--top", 4)[0] == 0
+    assert run(capsys, "wide.png", "--explain", "a.png", "--top", 1)[0] == 0
     ((path, figure),) = figures
     assert path == "a.png"
     *panels, scale = figure.axes

@@ -15,7 +15,7 @@ from uninstalled import uninstall
 
 import npnets
 from npnets import cam, cli
-from npnets.predict import picture, report
+from npnets.predict import network, picture, report
 from npnets.predict.classify import Guess, best, see
 from npnets.predict.network import read_names
 
@@ -189,9 +189,31 @@ def test_names_of_the_classes(folder, capsys):
 
 
 @quick
+def test_a_thousand_names_for_a_network_with_a_background(monkeypatch, tmp_path):
+    """TensorFlow's networks have 1001 classes: the first one is nothing, and the thousand follow."""
+    monkeypatch.setattr(network, "from_pretrained", lambda file: npnets.MobileNetV1(rows=(), num_classes=1001).eval())
+    (tmp_path / "names").write_text("\n".join(f"name {n}" for n in range(1000)))
+    net, about = network.load("a.tflite", str(tmp_path / "names"))
+    assert net.classes == ("background", *(f"name {n}" for n in range(1000)))
+    assert about == "a.tflite: MobileNetV1, 33,961 parameters, 1001 classes"
+
+
+@quick
 @pytest.mark.parametrize(
     "content",
-    ['["a", 1]', '["a"', "[" * 100_000, "", '{"0": "a"}', '{"1": ["a", "b"]}', "a\n \nb", "\xff", "[]", "[[1]]"],
+    [
+        "a" * (1 << 20) + "b",
+        '["a", 1]',
+        '["a"',
+        "[" * 100_000,
+        "",
+        '{"0": "a"}',
+        '{"1": ["a", "b"]}',
+        "a\n \nb",
+        "\xff",
+        "[]",
+        "[[1]]",
+    ],
 )
 def test_what_is_no_list_of_names(folder, content):
     Path("names").write_bytes(content.encode("latin-1"))

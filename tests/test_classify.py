@@ -133,9 +133,8 @@ def test_what_it_says_without_weights(folder, capsys):
     assert (status, err) == (0, "")
     assert npnets.get_threads() == 1
     about, *blocks = out.split("\n\n")
-    assert about == (
-        "runs/mobilenet-tiny/checkpoint.safetensors: MobileNetV1, 10,244 parameters, 4 classes, images of 8 x 8"
-    )
+    weights = Path("runs", "mobilenet-tiny", "checkpoint.safetensors")
+    assert about == f"{weights}: MobileNetV1, 10,244 parameters, 4 classes, images of 8 x 8"
     for name, block in zip(("wide.png", "high.jpg"), blocks, strict=True):
         title, *lines = block.splitlines()
         assert title == name

@@ -185,7 +185,10 @@ def test_what_it_says_without_weights(folder, capsys):
     assert (status, err) == (0, "")
     lines = out.splitlines()
     right = int(expected.confusion.trace())
-    assert lines[0].startswith("runs/mobilenet-tiny/checkpoint.safetensors: MobileNetV1, 10,244 parameters, 4 classes")
+    assert lines[0] == (
+        f"{Path('runs', 'mobilenet-tiny', 'checkpoint.safetensors')}: MobileNetV1, 10,244 parameters, 4 classes, "
+        "images of 8 x 8"
+    )
     assert lines[1] == "tiny: 20 images (test), 8 x 8 x 1, 4 classes"
     assert f"accuracy {100 * right / 20:.1f} % ({right} of 20)" in lines
     assert lines[-1].endswith(" images/s")

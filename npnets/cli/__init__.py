@@ -6,10 +6,18 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, summary, tables, train, warmup
+from npnets.cli import bench, classify, evaluate, summary, tables, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
-COMMANDS = {"train": train, "summary": summary, "tables": tables, "bench": bench, "warmup": warmup}
+COMMANDS = {
+    "train": train,
+    "classify": classify,
+    "evaluate": evaluate,
+    "summary": summary,
+    "tables": tables,
+    "bench": bench,
+    "warmup": warmup,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -157,8 +157,9 @@ def _convolution(graph: _Graph, name: str, layer: Any, x: str) -> str:
         groups, options = layer.groups, {}
     else:
         groups, options = layer.groups, _window(weight.shape[:2], **layer.window)
-    kernel = graph.constant(f"{name}.weight", to_oihw(weight))
-    return graph.node("Conv", name, [x, kernel], weight.shape[-1], group=groups, **options)
+    values = {**layer.params, "weight": to_oihw(weight)}
+    inputs = [x, *(graph.constant(f"{name}.{key}", value) for key, value in values.items())]
+    return graph.node("Conv", name, inputs, weight.shape[-1], group=groups, **options)
 
 
 def _batch_norm(graph: _Graph, name: str, layer: Any, x: str) -> str:

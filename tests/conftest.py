@@ -8,7 +8,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is impo
 
 from hypothesis import Phase, settings
 
-NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx)\b", re.MULTILINE)
+NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx|h5py)\b", re.MULTILINE)
 
 
 def pytest_configure(config):

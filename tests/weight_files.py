@@ -98,4 +98,6 @@ def to_hwio(name, value):
 def renamed(net, names, turn):
     """Return the arrays of a network as another framework would hold them."""
     state = net.state_dict()
-    return {there: np.array(turn(own, value)) for (own, value), there in zip(state.items(), names, strict=True)}
+    return {
+        there: np.array(turn(own, value), order="C") for (own, value), there in zip(state.items(), names, strict=True)
+    }

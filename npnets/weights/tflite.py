@@ -185,9 +185,9 @@ def _operator(tflite: Any, model: Any, operator: Any) -> Operator:
     code = model.OperatorCodes(operator.OpcodeIndex())
     # The older field is a byte, and became too small: a file has its number in either.
     name = _names(tflite.BuiltinOperator)[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-    inputs = [*_vector(operator, "Inputs")[:3].tolist(), -1, -1, -1]
+    first, constant, bias = [*_vector(operator, "Inputs")[:3].tolist(), -1, -1, -1][:3]
     options = _options(tflite, operator, name) if name in OPTIONS else {}
-    return Operator(name, *inputs[:3], int(_vector(operator, "Outputs")[0]), options)
+    return Operator(name, first, constant, bias, int(_vector(operator, "Outputs")[0]), options)
 
 
 def _options(tflite: Any, operator: Any, name: str) -> dict[str, Any]:
@@ -314,7 +314,8 @@ def _real(tensor: Tensor) -> Array:
     if tensor.scale.size > 1:
         along[tensor.axis] = -1
     zero = tensor.zero if tensor.zero.size else np.zeros_like(tensor.scale)
-    return (values - zero.reshape(along)) * tensor.scale.astype(np.float64).reshape(along)
+    values = (values - zero.reshape(along)) * tensor.scale.astype(np.float64).reshape(along)
+    return values
 
 
 def _kernel(tensor: Tensor) -> Array:

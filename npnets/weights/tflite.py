@@ -308,13 +308,12 @@ def _constant(graph: Graph, number: int, shape: tuple[int, ...]) -> Tensor:
 def _real(tensor: Tensor) -> Array:
     """Return the numbers that a constant stands for, in float64: equation (1)."""
     values: Array = tensor.data.view(DTYPES[tensor.kind]).reshape(tensor.shape).astype(np.float64)
-    if tensor.kind in FLOATS:
-        return values
-    along = [1] * values.ndim
-    if tensor.scale.size > 1:
-        along[tensor.axis] = -1
-    zero = tensor.zero if tensor.zero.size else np.zeros_like(tensor.scale)
-    values = (values - zero.reshape(along)) * tensor.scale.astype(np.float64).reshape(along)
+    if tensor.kind not in FLOATS:
+        along = [1] * values.ndim
+        if tensor.scale.size > 1:
+            along[tensor.axis] = -1
+        zero = tensor.zero if tensor.zero.size else np.zeros_like(tensor.scale)
+        values = (values - zero.reshape(along)) * tensor.scale.astype(np.float64).reshape(along)
     return values
 
 
@@ -322,7 +321,7 @@ def _kernel(tensor: Tensor) -> Array:
     """Return a weight with its axes as npnets has them."""
     weight = _real(tensor)
     if weight.shape[:-1] == (1, 3, 3):  # (1, KH, KW, M)
-        return weight[0]
+        return weight.reshape(weight.shape[1:])
     if weight.shape[1:-1] == (3, 3):  # (N, KH, KW, M)
         return weight.transpose(1, 2, 3, 0)
     return weight.reshape(len(weight), -1).T  # (N, 1, 1, M) or (N, M)

@@ -77,7 +77,7 @@ class File:
             "Shape": b.CreateNumpyVector(np.array(tensor["shape"], np.int32)),
             "Name": b.CreateString(f"tensor {number}"),
             "Type": getattr(tflite.TensorType, tensor["kind"]),
-            "Buffer": number + 1,
+            "Buffer": tensor.get("buffer", number) + 1,
         }
         if tensor["scale"].size:
             scale, zero = b.CreateNumpyVector(tensor["scale"]), b.CreateNumpyVector(tensor["zero"])
@@ -196,14 +196,15 @@ def mobilenet(net, side, kind="float32", *, activation="RELU6", pads=False, mean
             at = file.operator(
                 "PAD", [at, paddings], file.tensor(source["kind"], shape, b"", source["scale"], source["zero"])
             )
-        held, scale = weight(f"{name}.weight", to_ohwi(values), 3 if depthwise else 0)
+        turned = values.T if last and linear else to_ohwi(values)
+        held, scale = weight(f"{name}.weight", turned, 3 if depthwise else 0)
         added = bias(f"{name}.bias", layer.params["bias"], scale)
         sides = [(one - 3) // 2 + 1 if padded else -(-one // stride) for one in shape[1:3]]
         shape = [1, *sides, values.shape[-1]]
         out = flow(shape, logits_scale, least + 128) if last else flow(shape)
         options = {"FusedActivationFunction": 0 if last else getattr(tflite.ActivationFunctionType, activation)}
         if last and linear:
-            file.tensors[held]["shape"], file.tensors[out]["shape"] = (values.shape[1], values.shape[0]), [1, shape[3]]
+            file.tensors[out]["shape"] = [1, shape[3]]
             at = file.operator("FULLY_CONNECTED", [at, held, added], out, **options)
             continue
         options |= {

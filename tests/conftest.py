@@ -30,9 +30,9 @@ def is_quick(config):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out the files that import PyTorch, ONNX or LiteRT where they are absent and only the quick tests are asked for.
+    """Leave out what imports PyTorch, ONNX or LiteRT where they are absent and only the quick tests are asked for.
 
-    They hold no quick test. Any other run without PyTorch fails, as it should.
+    These files hold no quick test. Any other run without PyTorch fails, as it should.
     """
     quick = is_quick(config) and importlib.util.find_spec("torch") is None
     if quick and collection_path.suffix == ".py" and NEEDS_TORCH.search(collection_path.read_text("utf-8")):

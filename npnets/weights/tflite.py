@@ -28,7 +28,7 @@ import numpy.typing as npt
 from npnets._check import Array
 from npnets._optional import need
 from npnets.models import MobileNetV1, Network, fold_batch_norm
-from npnets.models.mobilenet_v1 import BODY, STEM
+from npnets.models.mobilenet_v1 import BODY, channels_of
 from npnets.preprocessing import Preprocessing
 from npnets.train.checkpoint import reason
 
@@ -268,7 +268,7 @@ def _sizes(graph: Graph, convolutions: list[Operator]) -> tuple[float, int, int,
     if (len(stem), len(last)) != (4, 4) or len(classifier) not in (2, 4):
         raise ValueError(f"its first and its last two weights have the shapes {stem}, {last} and {classifier}")
     width = last[0] / BODY[-1][0]
-    thin = [max(8, int(width * out)) for out in (STEM, *(out for out, _ in BODY))]
+    thin = channels_of(width, BODY)
     blocks = [shape for a, b in pairwise(thin) for shape in ((1, 3, 3, a), (b, 1, 1, a))]
     end = classifier[0], *(1, 1)[: len(classifier) - 2], thin[-1]
     return width, classifier[0], stem[3], [(thin[0], 3, 3, stem[3]), *blocks, end]

@@ -180,7 +180,7 @@ def test_help(export):
     [
         (["some.tflite"], r"`FILE` \(=some.tflite\) must end in .onnx"),
         (["nowhere/a.onnx"], r"`FILE` \(=nowhere.a.onnx\) must stand in a folder that is there, and nowhere is not"),
-        (["a.onnx"], "there is no training in the folder runs: `npnets train` leaves one, or name a file with --weights"),
+        (["a.onnx"], "there is no training in the folder runs: `npnets train` leaves one, or name .*--weights"),
         (["some.onnx", "--weights", "none.npz"], r".*none\.npz.*"),
     ],
 )  # fmt: skip

@@ -17,6 +17,8 @@ from npnets.ops import softmax_cross_entropy
 from npnets.train import fused
 from npnets.weights.onnx import model
 
+torch.set_num_threads(1)  # more of them wait for a core by turning in circles
+
 SOME = [
     "mobilenet, tensorflow", "mobilenet, grey, own rows", "shufflenet, authors' code", "shufflenet, tensorflow",
     "shufflenet, branch first",

@@ -77,7 +77,7 @@ def test_the_last_training(export, model):
     assert type(nets[1]).__name__ == model
     assert re.fullmatch(
         rf"""wrote some\.onnx: 0\.\d MB, ONNX opset 21
-    net     {model} of runs.{trainings[1][0]}.checkpoint\.safetensors
+    net     {model}, from runs.{trainings[1][0]}.checkpoint\.safetensors
     input   images \(batch, height, width, 1\), float32, trained on 8 x 8
             \(pixel / 255 - mean\) / std, grey
             mean 0\.\d+
@@ -109,6 +109,7 @@ def test_onnxruntime_gives_the_logits(export, name, layout, fold):
     onnx.checker.check_model(proto, full_check=True)
     assert fold != any(node.op_type == "BatchNormalization" for node in proto.graph.node)
     assert_near(run("some.onnx", x, layout), net(x), FLOAT32)
+    assert fold == ("without batch norm, from some.npz" in out)
 
     told = " ".join(out.split())  # what it says is what the file says
     for value in (*proto.graph.input, *proto.graph.output):

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from npnets.layers import BatchNorm
 from npnets.models import Network, fold_batch_norm
 from npnets.train.run import latest
 from npnets.weights import from_pretrained
@@ -56,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         net = fold_batch_norm(net)
     export(net, file, layout=arguments.layout)
     print(f"wrote {file}: {file.stat().st_size / 1e6:.1f} MB, ONNX opset {OPSET}")
-    print(f"    net     {type(net).__name__} of {weights}")
+    norm = "" if any(isinstance(layer, BatchNorm) for _, layer in net.layers()) else " without batch norm"
+    print(f"    net     {type(net).__name__}{norm}, from {weights}")
     print(_described(net, arguments.layout))
     return 0
 

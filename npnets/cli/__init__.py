@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, classify, evaluate, summary, tables, train, warmup
+from npnets.cli import bench, classify, evaluate, export, summary, tables, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
 COMMANDS = {
     "train": train,
     "classify": classify,
     "evaluate": evaluate,
+    "export": export,
     "summary": summary,
     "tables": tables,
     "bench": bench,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, classify, evaluate, export, summary, tables, train, warmup
+from npnets.cli import bench, classify, evaluate, explain, export, summary, tables, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
 COMMANDS = {
@@ -16,6 +16,7 @@ COMMANDS = {
     "export": export,
     "summary": summary,
     "tables": tables,
+    "explain": explain,
     "bench": bench,
     "warmup": warmup,
 }

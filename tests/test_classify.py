@@ -15,7 +15,7 @@ from uninstalled import uninstall
 
 import npnets
 from npnets import cam, cli
-from npnets.predict import picture, report
+from npnets.predict import network, picture, report
 from npnets.predict.classify import Guess, best, see
 from npnets.predict.network import read_names
 
@@ -133,9 +133,8 @@ def test_what_it_says_without_weights(folder, capsys):
     assert (status, err) == (0, "")
     assert npnets.get_threads() == 1
     about, *blocks = out.split("\n\n")
-    assert about == (
-        "runs/mobilenet-tiny/checkpoint.safetensors: MobileNetV1, 10,244 parameters, 4 classes, images of 8 x 8"
-    )
+    weights = Path("runs", "mobilenet-tiny", "checkpoint.safetensors")
+    assert about == f"{weights}: MobileNetV1, 10,244 parameters, 4 classes, images of 8 x 8"
     for name, block in zip(("wide.png", "high.jpg"), blocks, strict=True):
         title, *lines = block.splitlines()
         assert title == name
@@ -189,9 +188,31 @@ def test_names_of_the_classes(folder, capsys):
 
 
 @quick
+def test_a_thousand_names_for_a_network_with_a_background(monkeypatch, tmp_path):
+    """TensorFlow's networks have 1001 classes: the first one is nothing, and the thousand follow."""
+    monkeypatch.setattr(network, "from_pretrained", lambda file: npnets.MobileNetV1(rows=(), num_classes=1001).eval())
+    (tmp_path / "names").write_text("\n".join(f"name {n}" for n in range(1000)))
+    net, about = network.load("a.tflite", str(tmp_path / "names"))
+    assert net.classes == ("background", *(f"name {n}" for n in range(1000)))
+    assert about == "a.tflite: MobileNetV1, 33,961 parameters, 1001 classes"
+
+
+@quick
 @pytest.mark.parametrize(
     "content",
-    ['["a", 1]', '["a"', "[" * 100_000, "", '{"0": "a"}', '{"1": ["a", "b"]}', "a\n \nb", "\xff", "[]", "[[1]]"],
+    [
+        "a" * (1 << 20) + "b",
+        '["a", 1]',
+        '["a"',
+        "[" * 100_000,
+        "",
+        '{"0": "a"}',
+        '{"1": ["a", "b"]}',
+        "a\n \nb",
+        "\xff",
+        "[]",
+        "[[1]]",
+    ],
 )
 def test_what_is_no_list_of_names(folder, content):
     Path("names").write_bytes(content.encode("latin-1"))
@@ -249,7 +270,7 @@ def drawn(monkeypatch):
 
 def test_what_is_drawn(folder, capsys, monkeypatch):
     figures = drawn(monkeypatch)
-    assert run(capsys, "wide.png", "--explain", "a.png", "--top", 4)[0] == 0
+    assert run(capsys, "wide.png", "--explain", "a.png", "--top", 1)[0] == 0
     ((path, figure),) = figures
     assert path == "a.png"
     *panels, scale = figure.axes
@@ -259,12 +280,13 @@ def test_what_is_drawn(folder, capsys, monkeypatch):
     net = folder.net.eval()
     image = see_tiny(folder, "wide.png")
     x = npnets.data.normalise(image[None], folder.mean, folder.std)
-    guesses = best(net(x)[0], "abcd", 3)
+    with npnets.use("numpy"):
+        guesses = best(net(x)[0], "abcd", 3)
+        maps = cam.activations(net, x, classes=[guess.index for guess in guesses]).maps[0]
     assert titles[1:4] == [
         f"{guess.name}\n{100 * guess.probability:.1f} %, logit {guess.logit:.1f}" for guess in guesses
     ]
     assert np.array_equal(panels[0].images[0].get_array(), image[..., 0])
-    maps = cam.activations(net, x, classes=[guess.index for guess in guesses]).maps[0]
     largest = abs(maps).max()
     for axes, values in zip(panels[1:4], np.moveaxis(maps, 2, 0), strict=True):
         photograph, overlay = axes.images

@@ -164,6 +164,16 @@ def test_a_list_where_there_are_many_classes():
     assert shares == sorted(shares)  # the worst ones
 
 
+@quick
+def test_a_bar_where_there_is_a_terminal():
+    file = io.StringIO()
+    console = rich.console.Console(file=file, force_terminal=True, force_interactive=True, width=80)
+    slices = [slice(0, 3), slice(3, 6), slice(6, 9)]
+    assert list(report.batches(console, 7, 3)) == slices
+    assert "evaluating" in file.getvalue()
+    assert list(report.batches(rich.console.Console(file=io.StringIO()), 7, 3)) == slices
+
+
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +185,10 @@ def test_what_it_says_without_weights(folder, capsys):
     assert (status, err) == (0, "")
     lines = out.splitlines()
     right = int(expected.confusion.trace())
-    assert lines[0].startswith("runs/mobilenet-tiny/checkpoint.safetensors: MobileNetV1, 10,244 parameters, 4 classes")
+    assert lines[0] == (
+        f"{Path('runs', 'mobilenet-tiny', 'checkpoint.safetensors')}: MobileNetV1, 10,244 parameters, 4 classes, "
+        "images of 8 x 8"
+    )
     assert lines[1] == "tiny: 20 images (test), 8 x 8 x 1, 4 classes"
     assert f"accuracy {100 * right / 20:.1f} % ({right} of 20)" in lines
     assert lines[-1].endswith(" images/s")
@@ -198,9 +211,13 @@ def test_every_implementation_counts_the_same(folder, capsys, use):
 
 
 def test_errors_are_one_line(folder, capsys):
+    for name in "a/1.png", "a/2.png", "b/1.png", "b/2.png":
+        Path("pictures", name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(Path("pictures", name))
     for arguments, message in (
         (("tiny", "--batch", "0"), "`--batch` (=0) must be at least 1"),
         (("nowhere",), "`data` (='nowhere') must be one of"),
+        (("pictures",), "pictures has 3 channels, and the network takes 1"),
         (("digits",), "each class of the data must be one of the network's"),
     ):
         status, out, err = run(capsys, *arguments)

@@ -26,7 +26,7 @@ GROUPS = (
     ("ops",),
     ("layers", "preprocessing", "formulas"),
     ("models",),
-    ("plan", "train", "weights", "cost", "cam", "counting", "data", "testing", "_picture"),
+    ("plan", "train", "weights", "cost", "counting", "cam", "data", "testing", "_picture"),
     ("",),  # npnets/__init__.py: the public names
     ("bench", "check", "explain", "predict", "summary", "tables", "warmup"),
     ("cli", "__main__"),

@@ -57,7 +57,7 @@ def torch_order(layer: Layer, arrays: dict[str, Array]) -> dict[str, Array]:
     if isinstance(layer, Linear):
         return {name: value.T for name, value in arrays.items()}
     convolves = isinstance(layer, Convolution | DepthwiseConvolution | PointwiseConvolution)
-    return {name: to_oihw(value) if convolves else value for name, value in arrays.items()}
+    return {name: to_oihw(value) if convolves and name == "weight" else value for name, value in arrays.items()}
 
 
 def _filled(module: Any, layer: Layer) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from npnets import _check, cam, plan
+from npnets._config import use
 from npnets._optional import need
 from npnets.cli._arguments import words
 from npnets.cli._trained import add_arguments, prepare
@@ -68,13 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"npnets: error: {error}", file=sys.stderr)
             results.append({"file": path, "error": str(error)})
             continue
-        guesses = best(forward(net.preprocess(image[None]))[0], net.classes, arguments.top)
+        found = best(forward(net.preprocess(image[None]))[0], net.classes, max(arguments.top, picture.MAPS))
+        guesses = found[: arguments.top]
         if tables:
             console.print(f"\n{path}")
             console.print(report.guess_table(guesses, console.width))
         results.append({"file": path, "classes": [dataclasses.asdict(guess) for guess in guesses]})
         if arguments.explain is not None:
-            _explain(net, image, guesses, path, arguments)
+            _explain(net, image, found[: picture.MAPS], path, arguments)
     if arguments.json is not None:
         report.write_json(arguments.json, {"format": FORMAT, "network": about, "photographs": results})
     return int(any("error" in result for result in results))
@@ -96,7 +98,8 @@ def _explainable(arguments: argparse.Namespace) -> None:
 def _explain(net: Network, image: Images, guesses: Sequence[Guess], path: str, arguments: argparse.Namespace) -> None:
     """Draw the picture of --explain."""
     layers = arguments.layers or cam.spread(net, image.shape)
-    shown = guesses[: picture.MAPS]
-    seen = cam.activations(net, net.preprocess(image[None]), classes=[guess.index for guess in shown], layers=layers)
-    figure = picture.explanation(image, shown, seen, f"{Path(path).name}, seen by {type(net).__name__}")
+    x, classes = net.preprocess(image[None]), [guess.index for guess in guesses]
+    with use("numpy"):  # for one image this is done sooner than the layers' kernels could be compiled
+        seen = cam.activations(net, x, classes=classes, layers=layers)
+    figure = picture.explanation(image, guesses, seen, f"{Path(path).name}, seen by {type(net).__name__}")
     picture.draw(arguments.explain, figure)

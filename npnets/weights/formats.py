@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def read(path: str | os.PathLike[str]) -> Held:
         raise ValueError(f"{path} cannot be read as weights: {reason(error)}") from None
 
 
-def is_tflite(file: File) -> bool:
+def is_tflite(file: File) -> TypeGuard[str | os.PathLike[str]]:
     """Return whether a file is one of TFLite, which holds a whole network and not only weights."""
     return isinstance(file, str | os.PathLike) and Path(file).is_file() and _start(Path(file))[4:8] == b"TFL3"
 

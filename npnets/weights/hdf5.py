@@ -1,7 +1,7 @@
 """Keras' files: HDF5 with names (`.h5`), without (`.weights.h5`), and a zip archive around the latter (`.keras`).
 
 Keras' `.weights.h5` numbers the layers of each type and the arrays of each layer. MobileNet's have only one order: a
-convolution is the stem, a block's pointwise one, or the classifier; batch norms alternate. So they get their names back.
+convolution is the stem, a block's pointwise one, or the classifier, and batch norms alternate. So the names come back.
 """
 
 import io

@@ -91,8 +91,8 @@ class _Graph:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._helper = need("onnx.helper", "bench", "the export to ONNX")
-        self._numpy_helper = need("onnx.numpy_helper", "bench", "the export to ONNX")
+        self._helper = need("onnx.helper", "export", "the export to ONNX")
+        self._numpy_helper = need("onnx.numpy_helper", "export", "the export to ONNX")
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self.channels: dict[str, int] = {}

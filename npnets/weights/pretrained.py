@@ -1,5 +1,7 @@
 """A network from a file: the right one, with the weights that the file holds."""
 
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,12 @@ from npnets.weights.formats import File
 from npnets.weights.geometry import arguments_of, check_fits
 from npnets.weights.load import fill
 from npnets.weights.match import Match, match
+
+PLAIN = re.compile(r"(features\.\d+(\.branch\.\d+)?|classifier)\.\w+")  # as `to_pytorch` writes them
+ASSUMED = (
+    "the names of these arrays are of no source that npnets knows: they are matched by order and shape, and taken for "
+    "the paper's network as PyTorch has it (padding 1, eps 1e-5, ReLU, pixels from 0 to 1)"
+)
 
 
 def from_pretrained(
@@ -39,6 +47,12 @@ def from_pretrained(
         Of the network: float32 or float64.
     activation, padding, bn_eps
         Instead of those that the weights are for: as in `MobileNetV1`.
+
+    Warns
+    -----
+    UserWarning
+        The names match no source, and order and shape did, so that the paper's network with PyTorch's padding was
+        built.
 
     Returns
     -------
@@ -70,6 +84,8 @@ def from_pretrained(
     held = formats.of(file)
     with formats.named(file):
         found = match(held.arrays)
+        if found.by_order and not all(PLAIN.fullmatch(name) for name in found.names.values()):
+            warnings.warn(ASSUMED, stacklevel=2)
         shapes = {name: value.shape for name, value in found.arrays.items()}
         if held.about is None:
             network: type[MobileNetV1 | ShuffleNetV1] = found.source.network

@@ -28,12 +28,13 @@ import numpy.typing as npt
 from npnets._check import Array
 from npnets._optional import need
 from npnets.models import MobileNetV1, Network, fold_batch_norm
-from npnets.models.mobilenet_v1 import BODY, STEM
+from npnets.models.mobilenet_v1 import BODY, channels_of
 from npnets.preprocessing import Preprocessing
 from npnets.train.checkpoint import reason
 
 # Bytes: in float32 the network of width 1 takes 17 MB. And as many tensors and operators as nobody needs here.
 LARGEST, MOST = 2**26, 1000
+MOST_SCALE = 1e20  # times any whole number here this is finite in float32
 
 FLOATS = "FLOAT32", "FLOAT16"
 RANGES = {"UINT8": (0, 255), "INT8": (-128, 127)}
@@ -185,9 +186,9 @@ def _operator(tflite: Any, model: Any, operator: Any) -> Operator:
     code = model.OperatorCodes(operator.OpcodeIndex())
     # The older field is a byte, and became too small: a file has its number in either.
     name = _names(tflite.BuiltinOperator)[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-    inputs = [*_vector(operator, "Inputs")[:3].tolist(), -1, -1, -1]
+    first, constant, bias = [*_vector(operator, "Inputs")[:3].tolist(), -1, -1, -1][:3]
     options = _options(tflite, operator, name) if name in OPTIONS else {}
-    return Operator(name, *inputs[:3], int(_vector(operator, "Outputs")[0]), options)
+    return Operator(name, first, constant, bias, int(_vector(operator, "Outputs")[0]), options)
 
 
 def _options(tflite: Any, operator: Any, name: str) -> dict[str, Any]:
@@ -228,27 +229,19 @@ def _network(graph: Graph, size: int, dtype: npt.DTypeLike) -> Network:
     convolutions = [op for op in chain if op.name in CONVOLUTIONS]
     width, classes, channels, shapes = _sizes(graph, convolutions)
     # All is checked before anything is built, so that what does not fit takes neither time nor memory.
-    weights = [_constant(graph, op.constant, shape) for op, shape in zip(convolutions, shapes, strict=True)]
-    outputs = [
-        shape[3] if op.name == "DEPTHWISE_CONV_2D" else shape[0] for op, shape in zip(convolutions, shapes, strict=True)
-    ]
-    biases = [_constant(graph, op.bias, (count,)) for op, count in zip(convolutions, outputs, strict=True)]
-    if sum(tensor.data.size for tensor in weights) > size:
+    constants = []
+    for op, shape in zip(convolutions, shapes, strict=True):
+        outputs = shape[3] if op.name == "DEPTHWISE_CONV_2D" else shape[0]
+        constants += [_constant(graph, op.constant, shape), _constant(graph, op.bias, (outputs,))]
+    if sum(tensor.data.size for tensor in constants) > size:
         raise ValueError("some of its weights have the same data")
     _check_windows(graph, chain, convolutions[:-1])
     _check_end(graph, chain[chain.index(convolutions[-2]) + 1 :])
-    activation, preprocessing = (
-        _activation(graph, convolutions[:-1]),
-        _preprocessing(graph.tensors[graph.input], channels),
-    )
-    net = fold_batch_norm(
-        MobileNetV1(
-            width=width, num_classes=classes, in_channels=channels, activation=activation, padding="same", dtype=dtype
-        )
-    )
+    preprocessing = _preprocessing(graph.tensors[graph.input], channels)
+    options: dict[str, Any] = {"activation": _activation(graph, convolutions[:-1]), "padding": "same", "dtype": dtype}
+    net = fold_batch_norm(MobileNetV1(width=width, num_classes=classes, in_channels=channels, **options))
     net.preprocessing = preprocessing
-    arrays = [array for weight, bias in zip(weights, biases, strict=True) for array in (_kernel(weight), _real(bias))]
-    net.load_state_dict(dict(zip(net.parameters(), arrays, strict=True)))
+    net.load_state_dict(dict(zip(net.parameters(), map(_turned, constants), strict=True)))
     return net
 
 
@@ -275,7 +268,7 @@ def _sizes(graph: Graph, convolutions: list[Operator]) -> tuple[float, int, int,
     if (len(stem), len(last)) != (4, 4) or len(classifier) not in (2, 4):
         raise ValueError(f"its first and its last two weights have the shapes {stem}, {last} and {classifier}")
     width = last[0] / BODY[-1][0]
-    thin = [max(8, int(width * out)) for out in (STEM, *(out for out, _ in BODY))]
+    thin = channels_of(width, BODY)
     blocks = [shape for a, b in pairwise(thin) for shape in ((1, 3, 3, a), (b, 1, 1, a))]
     end = classifier[0], *(1, 1)[: len(classifier) - 2], thin[-1]
     return width, classifier[0], stem[3], [(thin[0], 3, 3, stem[3]), *blocks, end]
@@ -294,37 +287,41 @@ def _constant(graph: Graph, number: int, shape: tuple[int, ...]) -> Tensor:
     if tensor.data.size != math.prod(shape) * np.dtype(DTYPES[tensor.kind]).itemsize:
         raise ValueError(f"{what} has {tensor.data.size} bytes of data")
     if tensor.kind in FLOATS:
-        finite = np.isfinite(tensor.data.view(DTYPES[tensor.kind]))
-    else:
-        several = shape[tensor.axis] if 0 <= tensor.axis < len(shape) else 1
-        if tensor.scale.size not in (1, several) or tensor.zero.size not in (0, tensor.scale.size):
-            raise ValueError(f"{what} has {tensor.scale.size} scales and {tensor.zero.size} zero points")
-        finite = np.isfinite(tensor.scale) & (tensor.scale > 0)
-    if not finite.all():
-        raise ValueError(f"{what} holds NaN or infinity, or a scale that is not greater than 0")
+        if not np.isfinite(tensor.data.view(DTYPES[tensor.kind])).all():
+            raise ValueError(f"{what} holds NaN or infinity")
+        return tensor
+    several = shape[tensor.axis] if 0 <= tensor.axis < len(shape) else 1
+    if tensor.scale.size not in (1, several) or tensor.zero.size not in (0, tensor.scale.size):
+        raise ValueError(f"{what} has {tensor.scale.size} scales and {tensor.zero.size} zero points")
+    least, most = RANGES.get(tensor.kind, (0, 0))
+    known = ((tensor.scale > 0) & (tensor.scale < MOST_SCALE)).all()
+    if not known or not ((tensor.zero >= least) & (tensor.zero <= most)).all():
+        raise ValueError(f"{what} has a scale or a zero point that is out of its range")
     return tensor
 
 
 def _real(tensor: Tensor) -> Array:
     """Return the numbers that a constant stands for, in float64: equation (1)."""
     values: Array = tensor.data.view(DTYPES[tensor.kind]).reshape(tensor.shape).astype(np.float64)
-    if tensor.kind in FLOATS:
+    if tensor.kind not in FLOATS:
+        along = [1] * values.ndim
+        if tensor.scale.size > 1:
+            along[tensor.axis] = -1
+        zero = tensor.zero if tensor.zero.size else np.zeros_like(tensor.scale)
+        values = (values - zero.reshape(along)) * tensor.scale.astype(np.float64).reshape(along)
+    return values
+
+
+def _turned(tensor: Tensor) -> Array:
+    """Return the numbers that a constant stands for, with their axes as npnets has them."""
+    values = _real(tensor)
+    if values.ndim == 1:
         return values
-    along = [1] * values.ndim
-    if tensor.scale.size > 1:
-        along[tensor.axis] = -1
-    zero = tensor.zero if tensor.zero.size else np.zeros_like(tensor.scale)
-    return (values - zero.reshape(along)) * tensor.scale.astype(np.float64).reshape(along)
-
-
-def _kernel(tensor: Tensor) -> Array:
-    """Return a weight with its axes as npnets has them."""
-    weight = _real(tensor)
-    if weight.shape[:-1] == (1, 3, 3):  # (1, KH, KW, M)
-        return weight[0]
-    if weight.shape[1:-1] == (3, 3):  # (N, KH, KW, M)
-        return weight.transpose(1, 2, 3, 0)
-    return weight.reshape(len(weight), -1).T  # (N, 1, 1, M) or (N, M)
+    if values.shape[:-1] == (1, 3, 3):  # (1, KH, KW, M)
+        return values.reshape(values.shape[1:])
+    if values.shape[1:-1] == (3, 3):  # (N, KH, KW, M)
+        return values.transpose(1, 2, 3, 0)
+    return values.reshape(len(values), -1).T  # (N, 1, 1, M) or (N, M)
 
 
 def _check_windows(graph: Graph, chain: list[Operator], convolutions: list[Operator]) -> None:
@@ -387,8 +384,8 @@ def _preprocessing(images: Tensor, channels: int) -> Preprocessing:
         raise ValueError(f"its input has the shape {images.shape}, and not (B, H, W, C)")
     mean, std = 0.5, 0.5
     if images.kind in RANGES:
-        if (images.scale.size, images.zero.size) != (1, 1) or not 0 < images.scale[0] < math.inf:
-            raise ValueError("its input is quantised, and has no scale and zero point")
+        if (images.scale.size, images.zero.size) != (1, 1) or not 0 < images.scale[0] < MOST_SCALE:
+            raise ValueError("its input is quantised, and has not one scale and one zero point")
         # The byte p is q minus the least q that there is, and stands for S (q - Z).
         mean, std = (int(images.zero[0]) - RANGES[images.kind][0]) / 255, 1 / (255 * float(images.scale[0]))
     elif images.kind != "FLOAT32":

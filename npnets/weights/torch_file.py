@@ -29,8 +29,9 @@ def read(path: Path) -> dict[str, Array]:
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever unpickling comes upon
-        what = "it holds more than tensors, which could run any code" if "weights_only" in str(error) else "damaged"
-        raise ValueError(f"PyTorch does not read it: {what} ({error})") from None
+        if "weights_only" in str(error):
+            raise ValueError("it holds more than tensors, numbers and texts, and that could run any code") from None
+        raise ValueError(f"damaged: {error}") from None
     if not isinstance(held, dict):
         raise ValueError(f"it holds a {type(held).__name__}, not tensors by name")
     held = tensors.inside(held)

@@ -104,7 +104,7 @@ def test_texts():
         assert english[name] != korean[name] or not re.search("[a-z]{3}", words) or name.endswith(".label"), name
     code = "".join(SOURCE.values())
     used = {*re.findall(r'data-(?:text|label)="([\w.]+)"', code), *re.findall(r'"([a-z]+(?:\.[\w]+)*)"', code)}
-    composed = ("kind.", "about.", "slider.", "role.", "where.", "layer.", "network.head.")
+    composed = ("kind.", "about.", "slider.", "role.", "where.", "layer.", "network.")
     for name in english:
         assert name.removesuffix(".one") in used or name.startswith(composed), name
     for name in re.findall(r'data-(?:text|label)="([\w.]+)"', code):
@@ -148,7 +148,7 @@ def decoded(url):
 
 
 def test_pictures(network):
-    """Tiles show the numbers: the brightest is the greatest, gaps are transparent, kernels have 0 in the middle."""
+    """Tiles show the numbers: a map's brightest is its greatest, kernels have 0 in the middle; gaps are transparent."""
     net, picture, said = network
     assert decoded(said["photo"]).size == picture.shape[:2]
     seen = {}
@@ -165,17 +165,19 @@ def test_pictures(network):
     for channel in range(out.shape[2]):
         top, left = channel // across * side, channel % across * side
         tile = indices[top : top + side - 1, left : left + side - 1]
-        expected = (out[..., channel].astype(float) - out.min()) / (out.max() - out.min()) * 254
+        one = out[..., channel].astype(float)
+        expected = (one - one.min()) / (one.max() - one.min() or 1) * 254
         assert np.abs(tile - expected).max() <= 0.5 + 1e-3
     gap = np.array(decoded(drawn["image"]).convert("RGBA"))[side - 1, 0]
     assert gap[3] == 0
     weight = net.parameters()["stem.conv.weight"]
     kernels = said["layers"][0]["kernels"]
-    assert (kernels["shown"], kernels["count"], kernels["matrix"]) == (36, weight[0, 0].size, False)
+    assert (kernels["shown"], kernels["count"], kernels["kind"]) == (36, weight[0, 0].size, "kernels")
     first = np.array(decoded(kernels["image"]))[:3, :3]
-    assert np.abs(first - (weight[:, :, 0, 0].astype(float) / abs(weight).max() + 1) * 127).max() <= 0.5 + 1e-3
+    kernel = weight[:, :, 0, 0].astype(float)
+    assert np.abs(first - (kernel / abs(kernel).max() + 1) * 127).max() <= 0.5 + 1e-3
     last = said["layers"][-1]["kernels"]
-    assert last["matrix"]
+    assert last["kind"] == "matrix"
     assert (last["shown"], last["count"]) == (128 * 7, net.parameters()["classifier.weight"].size)
 
 

@@ -511,7 +511,7 @@ def network_url(tmp_path_factory):
 def test_network(open_page, network_url, width):
     """The tab's numbers are `describe`'s, which are compared with npnets' own elsewhere; its pictures are there."""
     url, said = network_url
-    tab = open_page("tab=network", at=url, width=width)
+    tab = open_page(at=url, width=width)
     costs = f"{spaced(said['mult_adds'])} mult-adds, {spaced(said['parameters'])} parameters."
     assert tab.text_content("#network-total") == f"weights.npz. Input 64 × 64 × 3: {costs}"
     guesses = tab.eval_on_selector_all(
@@ -534,10 +534,11 @@ def test_network(open_page, network_url, width):
             assert tab.is_visible(f"#{picture}") == (layer[picture] is not None)
             if layer[picture]:
                 caption = tab.text_content(f"#{picture} figcaption").replace("−", "-")
-                first, middle = ["1", "1"] * layer[picture].get("matrix", False), ["0"] * (picture == "kernels")
+                first = ["1", "1"] * (layer[picture]["kind"] == "matrix")
+                middle = ["0"] * (picture == "kernels")
                 shown, count, low, high = (str(layer[picture][name]) for name in ("shown", "count", "low", "high"))
                 numbers = re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", caption)
-                assert numbers == [*first, shown, count, low, *middle, high]
+                assert numbers == [*first, shown, count, *middle, low, high]
                 until(tab, f"document.querySelector('#{picture} img').naturalWidth > 0")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
     tab.keyboard.press("ArrowUp")

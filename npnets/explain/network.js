@@ -27,8 +27,8 @@ function paintNetwork() {
     output: layer.output.join(" × "),
     detail: layer.detail,
   });
-  picture("maps", layer.maps, "network.maps");
-  picture("kernels", layer.kernels, layer.kernels?.matrix ? "network.matrix" : "network.kernels");
+  picture("maps", layer.maps);
+  picture("kernels", layer.kernels);
   if (!byId("layers").tBodies[0].rows.length || built !== language()) tabulate(DATA.network);
   for (const row of byId("layers").tBodies[0].rows) {
     row.classList.toggle("on", row.rowIndex === at + 1);
@@ -40,11 +40,11 @@ function paintNetwork() {
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-function picture(id, drawn, says) {
+function picture(id, drawn) {
   const figure = byId(id);
   figure.hidden = !drawn;
   if (!drawn) return;
-  const caption = text(says, {
+  const caption = text(`network.${drawn.kind}`, {
     shown: drawn.shown,
     count: drawn.count,
     low: minus(drawn.low),
@@ -62,7 +62,7 @@ function tabulate({ layers, mult_adds }) {
   byId("layers").tBodies[0].innerHTML = layers
     .map(
       (layer, place) =>
-        `<tr data-layer="${place}"><td><button>${layer.name.replace(/[._]/g, "$&<wbr>")}</button></td>
+        `<tr data-layer="${place}"><td><button>${layer.name}</button></td>
         <td class="kind">${text(`layer.${layer.kind}`)}</td><td class="output">${layer.output.join(" × ")}</td>
         <td class="parameters">${whole(layer.parameters)}</td><td>${whole(layer.mult_adds)}</td>
         <td class="share"><div>${percent(layer.mult_adds / mult_adds)}

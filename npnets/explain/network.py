@@ -145,29 +145,32 @@ def _detail(layer: Layer) -> str:
 
 
 def _maps(out: Array) -> dict[str, Any]:
-    """Draw an output (H, W, C) or (C,), channel by channel."""
-    tiles = out.reshape(*(out.shape[:2] if out.ndim == 3 else (1, 1)), -1)
-    tiles = tiles[..., : MAPS if tiles[..., 0].size > 1 else VALUES]
-    return _drawn(tiles, tiles.shape[2], out, (float(out.min()), float(out.max())), MAP_COLOURS)
+    """Draw an output: (H, W, C) map by map, each on a scale of its own, or (C,) value by value, all on one scale."""
+    if out.ndim == 1:
+        return _drawn("values", out[None, None, :VALUES], out.min(), out.max(), out, MAP_COLOURS)
+    maps = out[..., :MAPS]
+    return _drawn("maps", maps, maps.min((0, 1)), maps.max((0, 1)), out, MAP_COLOURS)
 
 
 def _kernels(weight: Array) -> dict[str, Any]:
-    """Draw kernels (KH, KW, M) or (KH, KW, M, N) one by one, those of a matrix (M, N) as its entries."""
-    matrix = weight.ndim == 2
-    tiles = weight[:KERNELS, :KERNELS, None] if matrix else weight.reshape(*weight.shape[:2], -1)[..., :KERNELS]
-    reach = float(abs(weight).max())
-    return _drawn(tiles, tiles.size if matrix else tiles.shape[2], weight, (-reach, reach), KERNEL_COLOURS)
+    """Draw kernels (KH, KW, M) or (KH, KW, M, N) one by one, each on a scale of its own; a matrix (M, N) as it is."""
+    kind = "matrix" if weight.ndim == 2 else "kernels"
+    kernels = weight[:KERNELS, :KERNELS, None] if weight.ndim == 2 else weight.reshape(*weight.shape[:2], -1)
+    kernels = kernels[..., :KERNELS]
+    reach = abs(kernels).max((0, 1))
+    return _drawn(kind, kernels, -reach, reach, weight, KERNEL_COLOURS)
 
 
-def _drawn(tiles: Array, shown: int, values: Array, span: tuple[float, float], colours: Colours) -> dict[str, Any]:
-    """Draw tiles (H, W, C) of `values`, from the first colour at the low end of `span` to the last at the high one."""
-    share = (tiles.astype(np.float64) - span[0]) / ((span[1] - span[0]) or 1.0)
-    tile = prod(tiles.shape[:2]) if shown == tiles.shape[2] else 1
+def _drawn(kind: str, tiles: Array, low: Array, high: Array, values: Array, colours: Colours) -> dict[str, Any]:
+    """Draw tiles (H, W, C), which are some of `values`; `low` has the first colour, `high` the last one."""
+    span = np.asarray(high - low, np.float64)
+    shares = (tiles - np.asarray(low, np.float64)) / np.where(span > 0, span, 1)
+    one = 1 if kind == "matrix" else prod(tiles.shape[:2])  # of a matrix each entry is a kernel
     return {
-        "image": _png(_mosaic(np.rint(share * (GAP - 1)).astype(np.uint8)), colours),
-        "shown": shown,
-        "count": values.size // tile,
-        "matrix": shown != tiles.shape[2],  # a picture of a matrix is one tile
+        "kind": kind,
+        "image": _png(_mosaic(np.rint(shares * (GAP - 1)).astype(np.uint8)), colours),
+        "shown": tiles.size // one,
+        "count": values.size // one,
         "low": f"{values.min():.3g}",
         "high": f"{values.max():.3g}",
     }

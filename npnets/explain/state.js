@@ -25,7 +25,7 @@ const USES = {
 };
 // What is on, and what was pointed at: entry `at` of the array `see`, up to product number `step` (0: all of them).
 const START = {
-  tab: "convolution",
+  tab: DATA.network ? "network" : "convolution",
   kind: "standard",
   H: 4,
   W: 4,

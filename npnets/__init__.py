@@ -11,6 +11,7 @@ from npnets.cost import cost
 from npnets.models import MobileNetV1, ShuffleNetV1
 from npnets.plan import compile
 from npnets.train import SGD, train_step
+from npnets.weights import from_pretrained, load_weights
 
 __version__ = "0.1.0"
 
@@ -21,8 +22,10 @@ __all__ = [
     "__version__",
     "compile",
     "cost",
+    "from_pretrained",
     "get_threads",
     "implementation",
+    "load_weights",
     "ops",
     "set_threads",
     "train_step",

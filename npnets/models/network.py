@@ -219,9 +219,18 @@ class Network(Sequential):
         What the weights expect of an image; (pixel / 255) until somebody who has loaded weights says otherwise.
     classes
         The names of the classes, where they are known.
+    arguments
+        What the network was built with, as given: a file that holds its weights says so with them.
     """
 
     classes: tuple[str, ...] | None = None
+    arguments: dict[str, Any]
+
+    def __new__(cls, *_: Any, **arguments: Any) -> Self:
+        """Note the arguments, which `__init__` is given too."""
+        net = super().__new__(cls)
+        net.arguments = arguments
+        return net
 
     def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
         super().__init__(**children)

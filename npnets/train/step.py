@@ -77,9 +77,7 @@ def step_with_logits(
     return float(loss), logits
 
 
-def step_from(
-    x: Array, trained: Layer, optimizer: SGD, labels: Array, label_smoothing: float
-) -> tuple[float, Array]:
+def step_from(x: Array, trained: Layer, optimizer: SGD, labels: Array, label_smoothing: float) -> tuple[float, Array]:
     """Take the step from the input of the layers that are trained on."""
     logits = trained.forward(x)
     loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)

@@ -1,0 +1,34 @@
+"""Fine-tuning: a network that has been trained on something else is where a training begins."""
+
+from npnets.data import Dataset
+from npnets.models import Network
+
+
+def fitted(net: Network, dataset: Dataset, seed: int) -> tuple[Network, str]:
+    """Return the network for the classes of this data, and in a few words what became of its classifier.
+
+    Where the classes are others a new classifier is in the place of the old one, with random weights. They are the same
+    where both have the same names in the same order; of a network that does not name its classes, where there are as
+    many.
+
+    Raises
+    ------
+    ValueError
+        The images have another number of channels than the network takes.
+    """
+    channels = dataset.image_shape[2]
+    if channels != net.in_channels:
+        raise ValueError(
+            f"the images of {dataset.name!r} have {channels} channels, and the network to begin with takes "
+            f"{net.in_channels}"
+        )
+    before, now = net.children["classifier"].params["bias"].size, len(dataset.classes)
+    if net.classes == dataset.classes:
+        return net, f"its classifier is kept: the classes are the same {now}"
+    if net.classes is None and before == now:
+        return net, f"its classifier is kept: it has {now} classes too, and does not name them"
+    made = type(net)(**{**net.arguments, "num_classes": now, "seed": seed})
+    kept = {name: value for name, value in net.state_dict().items() if not name.startswith("classifier.")}
+    made.load_state_dict({**made.state_dict(), **kept})
+    made.preprocessing = net.preprocessing
+    return made, f"its classifier of {before} classes is replaced by a new one of {now}"

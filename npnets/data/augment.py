@@ -97,7 +97,7 @@ def random_crop_flip(images: Images, rng: np.random.Generator, padding: int = 2,
     B, H, W, _ = images.shape
     padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
     top, left = rng.integers(0, 2 * margin + 1, (2, B))
-    mirrored = rng.random(B) < (0.5 if flip else 0)
+    mirrored = np.less(rng.random(B), 0.5 if flip else 0.0)
     out = np.empty_like(images)
     for b in range(B):  # whole rows are copied: in a few milliseconds, where an index for each pixel takes a hundred
         part = padded[b, top[b] : top[b] + H, left[b] : left[b] + W]

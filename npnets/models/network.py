@@ -313,20 +313,20 @@ class Network(Sequential):
         --------
         >>> import npnets
         >>> net = npnets.MobileNetV1(num_classes=10).freeze("stem", "block1")
-        >>> [name for name, layer in net.children.items() if layer.frozen]
+        >>> [name for name, child in net.children.items() if all(layer.frozen for _, layer in child.layers())]
         ['stem', 'block1']
         """
-        trained = [name for name, child in self.children.items() if any(layer.params for _, layer in child.layers())]
+        known = [name for name, child in self.children.items() if any(layer.params for _, layer in child.layers())]
         for name in names:
-            _check.one_of("freeze", name, (*trained, ALL_BUT_CLASSIFIER))
-        frozen = set(names)
-        if ALL_BUT_CLASSIFIER in frozen:
-            frozen = {*frozen, *self.children} - ({"classifier"} - frozen)
-        if frozen.issuperset(trained):
+            _check.one_of("freeze", name, (*known, ALL_BUT_CLASSIFIER))
+        whole = set(names)
+        if ALL_BUT_CLASSIFIER in names:
+            whole |= self.children.keys() - {"classifier"}
+        if whole.issuperset(known):
             raise ValueError(f"`freeze` (={','.join(names)}) leaves nothing to train")
         for name, child in self.children.items():
             for _, layer in child.layers():
-                layer.frozen = name in frozen
+                layer.frozen = name in whole
         return self._set_training(self.training)
 
     def parameters(self) -> dict[str, Array]:

@@ -3,13 +3,17 @@
 from npnets.data import Dataset
 from npnets.models import Network
 
+# Weights of TensorFlow come with .01, and a fine-tuning has a few hundred steps: their statistics would remain those of
+# other pictures, and the network would be right in training mode only.
+BN_MOMENTUM = 0.1
+
 
 def fitted(net: Network, dataset: Dataset, seed: int) -> tuple[Network, str]:
     """Return the network for the classes of this data, and in a few words what became of its classifier.
 
     Where the classes are others a new classifier is in the place of the old one, with random weights. They are the same
     where both have the same names in the same order; of a network that does not name its classes, where there are as
-    many.
+    many. Batch norm's momentum is that of any other training here.
 
     Raises
     ------
@@ -23,12 +27,15 @@ def fitted(net: Network, dataset: Dataset, seed: int) -> tuple[Network, str]:
             f"{net.in_channels}"
         )
     before, now = net.children["classifier"].params["bias"].size, len(dataset.classes)
+    same = net.classes == dataset.classes or (net.classes is None and before == now)
     if net.classes == dataset.classes:
-        return net, f"its classifier is kept: the classes are the same {now}"
-    if net.classes is None and before == now:
-        return net, f"its classifier is kept: it has {now} classes too, and does not name them"
-    made = type(net)(**{**net.arguments, "num_classes": now, "seed": seed})
-    kept = {name: value for name, value in net.state_dict().items() if not name.startswith("classifier.")}
+        note = f"its classifier is kept: the classes are the same {now}"
+    elif same:
+        note = f"its classifier is kept: it has {now} classes too, and does not name them"
+    else:
+        note = f"its classifier of {before} classes is replaced by a new one of {now}"
+    made = type(net)(**{**net.arguments, "num_classes": now, "seed": seed, "bn_momentum": BN_MOMENTUM})
+    kept = {name: value for name, value in net.state_dict().items() if same or not name.startswith("classifier.")}
     made.load_state_dict({**made.state_dict(), **kept})
     made.preprocessing = net.preprocessing
-    return made, f"its classifier of {before} classes is replaced by a new one of {now}"
+    return made, note

@@ -129,6 +129,8 @@ def _introduce(trainer: Trainer, console: Any, note: str) -> None:
             value.size for _, layer in trainer.net.layers() if not layer.frozen for value in layer.params.values()
         )
         console.print(f"    frozen: {', '.join(settings.freeze)}; {trained:,} parameters are trained")
+        if trainer.once:
+            console.print("    each image goes once through the frozen layers, and then only through the classifier")
     console.print(f"    {count.parameters:,} parameters, {count.mult_adds:,} mult-adds an image")
     console.print(
         f"    {data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images, {side}, "

@@ -136,8 +136,8 @@ class Settings:
 
     def least_parameters(self) -> int:
         """Return a number that the network's parameters reach at least, without building it."""
-        if self.model == "shufflenet":
-            return 0  # no scale and groups that are allowed make it large
+        if self.model == "shufflenet" or self.init:
+            return 0  # no scale and groups that are allowed make it large; nor do weights that are there
         rows = SMALL_ROWS if self.body == "small" else BODY
         channels = [int(self.width * out) for out, _ in rows]
         return sum(a * b for a, b in pairwise(channels))  # the pointwise weights

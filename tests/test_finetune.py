@@ -96,7 +96,9 @@ def test_shufflenet_units_too():
     net.train().freeze("stem", "stage2_unit1")
     before = net.state_dict()
     npnets.train_step(net, npnets.SGD(net, lr=0.1), *images(side=16))
-    changed = {name.split(".")[0] for name, value in net.state_dict().items() if not np.array_equal(value, before[name])}
+    changed = {
+        name.split(".")[0] for name, value in net.state_dict().items() if not np.array_equal(value, before[name])
+    }
     assert changed == {"stage2_unit2", "classifier"}
 
 
@@ -258,7 +260,7 @@ def test_the_command(run):
     assert lines[:3] == [
         "MobileNet V1 from first.safetensors",
         "its classifier is kept: the classes are the same 4",
-        "frozen: stem, block1; 3,068 parameters are trained",
+        "frozen: stem, block1; 2,324 parameters are trained",
     ]
     assert lines[4].startswith("photos: ")
     assert "16 x 16 x 3, 4 classes" in lines[4]
@@ -280,7 +282,7 @@ def test_the_command(run):
         ((*INIT, "--freeze", "stem,blok"), "`freeze` (='blok') must be one of 'stem', 'block1'"),
         ((*INIT, "--resized-crop", 1.5), "`resized_crop` (=1.5) must be at most 1"),
         ((*INIT[:4], "--side", 0), "`side` (=0) must be at least 1"),
-        ((*INIT[:2], "--data", "digits", "--side", 16), "the images of 'digits' have 1 channels"),
+        ((*INIT[:2], "--side", 16), "the images of 'fashion-mnist' have 1 channels"),
         (("--data", "photos", "--freeze", "stem"), "`--freeze` (=stem) needs --init"),
     ],
     ids=str,

@@ -172,7 +172,7 @@ def _begun(given: dict[str, Any]) -> tuple[Trainer, str]:
         if name in given:
             raise ValueError(f"`--{name}` (={given[name]}) cannot go with --init: the weights say what the network is")
     net = from_pretrained(given["init"])
-    side = given.get("side") or net.preprocessing.side or SIDE
+    side = given.get("side", net.preprocessing.side or SIDE)
     dataset = _load(given.get("data", Settings.data), side)
     model = "mobilenet" if isinstance(net, MobileNetV1) else "shufflenet"
     settings = Settings(**{**given, "model": model, "side": side})

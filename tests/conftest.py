@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import signal
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is imported
 
@@ -13,6 +14,7 @@ NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx)\b", re.M
 
 def pytest_configure(config):
     """Draw 50 examples, or 1000 where CI is set, but for the quick tests: they stay quick there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process started in the background ignores Ctrl-C
     many = os.environ.get("CI") and not is_quick(config)
     examples = int(os.environ.get("NPNETS_EXAMPLES") or (1000 if many else 50))
     # Deterministic, and without a time limit on one example: the first call of a kernel compiles it.

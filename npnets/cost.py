@@ -153,7 +153,7 @@ class Cost(NamedTuple):
     convolutions
         Of convolutions alone, which is what some of the papers' entries count.
     parameters
-        Everything that is trained: weights, the classifier's bias, batch norm's weight and bias.
+        Everything that is trained: weights, biases, batch norm's weight and bias.
     weights
         The weights of convolutions and classifier alone.
     running_statistics

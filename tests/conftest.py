@@ -9,7 +9,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is impo
 
 from hypothesis import Phase, settings
 
-NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx)\b", re.MULTILINE)
+NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx|h5py|ai_edge_litert)\b", re.MULTILINE)
 
 
 def pytest_configure(config):
@@ -30,9 +30,9 @@ def is_quick(config):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out the files that import PyTorch or ONNX where they are absent and only the quick tests are asked for.
+    """Leave out what imports PyTorch, ONNX or LiteRT where they are absent and only the quick tests are asked for.
 
-    They hold no quick test. Any other run without PyTorch fails, as it should.
+    These files hold no quick test. Any other run without PyTorch fails, as it should.
     """
     quick = is_quick(config) and importlib.util.find_spec("torch") is None
     if quick and collection_path.suffix == ".py" and NEEDS_TORCH.search(collection_path.read_text("utf-8")):

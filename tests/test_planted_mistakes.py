@@ -196,6 +196,39 @@ MISTAKES = {
         "ops/activation.py", "run(dout.ravel(), x.ravel(), dx.reshape(-1), a)",
         "run(dout.ravel(), x.ravel(), dx.reshape(-1), a * a)", "test_derivatives.py::test_activations", "numba",
     ),
+    # -- folded batch norm, and networks of others
+    "fold: the mean not scaled": Mistake(
+        "layers.py", "return scale, bias - mean * scale", "return scale, bias - mean",
+        "test_fold.py::test_exact[shufflenet, shuffle after]", "numpy",
+    ),
+    "fold: a bias from before not scaled": Mistake(
+        "models/fold.py", "(bias * scale + shift)", "(bias + shift)",
+        "test_fold.py::test_a_bias_before_batch_norm", "numpy",
+    ),
+    "fused step: a bias ignored": Mistake(
+        "train/fused.py", 'isinstance(layer, BiasedLayer) and "bias" in layer.params', "False",
+        "test_fold_peers.py::test_a_bias_beside_batch_norm_is_left_to_the_layers", "numpy",
+    ),
+    "onnx: a bias left out": Mistake(
+        "weights/onnx.py", 'values = {**layer.params, "weight"', 'values = {"weight"',
+        "test_fold_peers.py::test_exported[mobilenet, grey, own rows]", "numpy",
+    ),
+    "tflite: the zero point forgotten": Mistake(
+        "weights/tflite.py", "(values - zero.reshape(along)) *", "values *",
+        "test_tflite.py::test_the_state_is_that_of_the_file[uint8-{}]", "numpy",
+    ),
+    "tflite: rows and columns exchanged": Mistake(
+        "weights/tflite.py", "values.transpose(1, 2, 3, 0)", "values.transpose(2, 1, 3, 0)",
+        "test_tflite.py::test_each_layer_of_quantised_files[int8]", "numpy",
+    ),
+    "tflite: the same padding on all sides": Mistake(
+        "weights/tflite.py", '"padding": "same"', '"padding": 1',
+        "test_tflite.py::test_each_layer_of_quantised_files[uint8]", "numpy",
+    ),
+    "tflite: signed bytes taken for unsigned ones": Mistake(
+        "weights/tflite.py", "int(images.zero[0]) - RANGES[images.kind][0]", "int(images.zero[0])",
+        "test_tflite.py::test_preprocessing", "numpy",
+    ),
     # -- kernels
     "windows: entries in reverse from the input's side": Mistake(
         "kernels/windows.py", "-(d * period // s)", "d * period // s", adjoint("conv2d"), "numba"

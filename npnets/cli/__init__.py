@@ -6,10 +6,17 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, summary, tables, train, warmup
+from npnets.cli import bench, export, summary, tables, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
-COMMANDS = {"train": train, "summary": summary, "tables": tables, "bench": bench, "warmup": warmup}
+COMMANDS = {
+    "train": train,
+    "export": export,
+    "summary": summary,
+    "tables": tables,
+    "bench": bench,
+    "warmup": warmup,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

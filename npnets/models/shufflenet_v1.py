@@ -98,6 +98,11 @@ class ShuffleUnit(Layer):
                 dbranch, dshortcut = dout[..., :-channels], dout[..., -channels:]
         return self.branch.backward(dbranch) + (dshortcut if self.pool is None else self.pool.backward(dshortcut))
 
+    def drop(self, name: str) -> None:
+        """Take the child of this name, one of the branch, out."""
+        super().drop(name)
+        self.branch.drop(name)
+
     def walk(self, shape: Shape, name: str) -> tuple[list[Step], Shape]:
         """Return the steps of the branch, the shortcut and the last activation, and the shape that comes out."""
         steps, out = self.branch.walk(shape, name)

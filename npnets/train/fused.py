@@ -21,6 +21,7 @@ from npnets.kernels.team import counters
 from npnets.layers import (
     Activation,
     BatchNorm,
+    BiasedLayer,
     Convolution,
     DepthwiseConvolution,
 )
@@ -586,11 +587,13 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
 
 
 def _known(net: Network) -> bool:
-    """Return whether the program has all that this network does: not leaky ReLU, a wide padding, a shuffle behind."""
+    """Return whether the program has all that this network does: not leaky ReLU, biases, a wide padding, and so on."""
     if type(net) not in (MobileNetV1, ShuffleNetV1):
         return False
     for _, layer in net.layers():
         if isinstance(layer, Activation) and layer.kind == "leaky_relu":
+            return False
+        if isinstance(layer, BiasedLayer) and "bias" in layer.params:
             return False
         if (
             isinstance(layer, DepthwiseConvolution | Convolution)

@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeGuard
 
 import numpy as np
 
 from npnets._check import Array
 from npnets.train.checkpoint import LARGEST_HEADER, reason
-from npnets.weights import npz, safetensors, tensors
+from npnets.weights import hdf5, npz, safetensors, tensors, torch_file
 
 FORMATS = ("weights 1", "checkpoint 1")  # what npnets writes: `save_weights`, and the trainer
 
@@ -80,14 +80,32 @@ def read(path: str | os.PathLike[str]) -> Held:
         raise ValueError(f"{path} cannot be read as weights: {reason(error)}") from None
 
 
+def is_tflite(file: File) -> TypeGuard[str | os.PathLike[str]]:
+    """Return whether a file is one of TFLite, which holds a whole network and not only weights."""
+    return isinstance(file, str | os.PathLike) and Path(file).is_file() and _start(Path(file))[4:8] == b"TFL3"
+
+
+def _start(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(16)
+
+
 def _read(path: Path) -> tuple[dict[str, Array], str | None]:
     """Return a file's arrays and npnets' text, by the reader of its kind."""
-    with open(path, "rb") as file:
-        start = file.read(16)
-    if start.startswith(b"PK\3\4"):
-        return npz.read(path)
+    start = _start(path)
+    if start.startswith(b"PK"):
+        names = npz.names(path)
+        if hdf5.WEIGHTS in names:
+            return hdf5.read_archive(path), None
+        return (torch_file.read(path), None) if any(name.endswith("data.pkl") for name in names) else npz.read(path)
+    if start.startswith(hdf5.MAGIC):
+        return hdf5.read(path), None
+    if start.startswith(torch_file.OLD_MAGIC):
+        return torch_file.read(path), None
     if start[8:9] == b"{":
         return safetensors.read(path)
+    if start[4:8] == b"TFL3":
+        raise ValueError("a TFLite file says which network it is of: use from_pretrained")
     if start.startswith(b"\x80"):
         raise ValueError("it is a pickle, which can run any code: convert it to safetensors where you trust it")
     raise ValueError(f"it begins with the bytes {start[:8].hex(' ') or '(none)'}, like no kind that is known")

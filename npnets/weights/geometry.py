@@ -129,7 +129,7 @@ def _width(channels: list[int]) -> float:
         least = max(c / base if c > 8 else 0.0 for c, base in zip(channels, paper, strict=True))
         least = least or 8 / max(paper)
         for digits in range(MOST_DIGITS + 1):
-            width = math.ceil(least * 10**digits) / 10**digits
+            width: float = math.ceil(least * 10**digits) / 10**digits
             if width > 0 and mobilenet_channels(width, BODY) == channels:
                 return width
         if mobilenet_channels(least, BODY) == channels:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from npnets.models import Network
-from npnets.weights import formats
+from npnets.weights import formats, hub
 from npnets.weights.description import complete_arguments, network_of, preprocessing_of
 from npnets.weights.formats import File, Held
 from npnets.weights.match import Match, match
@@ -82,6 +82,7 @@ def load_weights(net: Network, file: File, source: str | None = None, strict: bo
     """
     if not isinstance(net, Network):
         raise TypeError(f"`net` must be a network, and is a {type(net).__name__}")
+    file = hub.local(file)
     held = formats.of(file)
     with formats.named(file):
         found = match(held.arrays, source)

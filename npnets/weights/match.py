@@ -10,6 +10,8 @@ from npnets.models import MobileNetV1, ShuffleNetV1
 from npnets.weights.layout import from_hwio, from_oihw
 from npnets.weights.sources import IGNORED, NAMES, SOURCES, Source
 
+MOST = 4000  # arrays; the paper's networks have up to 300
+
 NORM = ("weight", "bias", "running_mean", "running_var")
 BLOCK = ("depthwise", "pointwise")
 UNIT = ("reduce", "depthwise", "expand")
@@ -55,6 +57,8 @@ def match(held: Mapping[str, Array], source: str | None = None) -> Match:
     """
     if source is not None:
         _check.one_of("source", source, NAMES)
+    if len(held) > MOST:
+        raise ValueError(f"it holds {len(held)} arrays, and no network has more than {MOST}")
     bare = {re.sub(r"^module\.", "", name): name for name in held if not IGNORED.search(name)}
     candidates = [one for one in SOURCES if source in (None, one.name)]
     best = max(candidates, key=lambda one: sum(one.place(name) is not None for name in bare))
@@ -64,7 +68,8 @@ def match(held: Mapping[str, Array], source: str | None = None) -> Match:
     if not found.names:
         known = "any source" if source is None else f"the source {source!r}"
         raise ValueError(
-            f"none of its {len(held)} names ({_some(held)}) is one of {known}, and by order and shape they fit no network"
+            f"none of its {len(held)} names ({_some(held)}) is one of {known}, "
+            "and by order and shape they fit no network"
         )
     return found
 

@@ -7,6 +7,7 @@ other before anything is allocated, so that an archive of a few bytes cannot unp
 import io
 import math
 import os
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,7 +19,15 @@ from npnets._check import Array
 
 ABOUT = "npnets"  # the member that holds what npnets wrote
 MOST_TIMES, SURELY_FINE = 4, 64 << 20  # floats hardly get smaller by compression, but a few zeros may
+
+# An array begins with one of these, then the length of a header in so many bytes; NumPy writes headers in this form.
+LENGTHS = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4}
 LARGEST_ARRAY_HEADER = 10_000
+HEADER = re.compile(
+    rb"\{'descr': '([<>|](?:f[248]|[iu][1248]|b1|U\d{1,7}))', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,20}, ?)*\d{0,20})\), \}\s*"
+)
+
 ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError)
 
 
@@ -48,9 +57,28 @@ def read(path: Path) -> tuple[dict[str, Array], str | None]:
     }, text
 
 
+def names(path: Path) -> list[str]:
+    """Return the names in the directory of an archive.
+
+    Raises
+    ------
+    ValueError
+        It has none that can be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except ERRORS as error:
+        raise ValueError(f"a damaged archive: {error}") from None
+
+
 def check_sizes(members: list[zipfile.ZipInfo], size: int) -> None:
     """Refuse an archive of `size` bytes that claims to unpack to much more."""
-    claimed = sum(member.file_size for member in members)
+    check_claim(sum(member.file_size for member in members), size)
+
+
+def check_claim(claimed: int, size: int) -> None:
+    """Refuse `claimed` bytes of arrays in a file of `size` bytes, where these are many more."""
     if claimed > max(SURELY_FINE, MOST_TIMES * size):
         raise ValueError(f"it has {size} bytes, and would unpack to {claimed}, which no weights do")
 
@@ -64,21 +92,23 @@ def write(arrays: dict[str, Array], text: str) -> bytes:
 
 def _array(file: IO[bytes], member: zipfile.ZipInfo) -> Array:
     """Read one array, once its header and the directory agree about its size."""
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"`{member.filename}` is an array of the version {version}")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(file, max_header_size=LARGEST_ARRAY_HEADER)
-    if dtype.hasobject or dtype.kind not in "fiubU":
-        raise ValueError(f"`{member.filename}` holds {dtype}, not numbers (a pickle can run any code, and is not read)")
-    expected = math.prod(shape) * dtype.itemsize
-    if expected != member.file_size - file.tell() or min(shape, default=0) < 0:
+    magic = file.read(8)
+    width = LENGTHS.get(magic)
+    length = int.from_bytes(file.read(width or 0), "little")
+    found = HEADER.fullmatch(file.read(length)) if width and length <= LARGEST_ARRAY_HEADER else None
+    if not found:
         raise ValueError(
-            f"`{member.filename}` claims the shape {shape} of {dtype}, {expected} bytes, "
-            f"and {member.file_size - file.tell()} follow"
+            f"`{member.filename}` does not begin like an array of numbers (a pickle is not read: it can run any code)"
+        )
+    dtype, fortran, sides = (part.decode() for part in found.groups())
+    shape = tuple(int(side) for side in sides.split(",") if side.strip())
+    expected, follow = math.prod(shape) * np.dtype(dtype).itemsize, member.file_size - file.tell()
+    if expected != follow:
+        raise ValueError(
+            f"`{member.filename}` claims {dtype} of the shape {shape}, {expected} bytes, and {follow} follow"
         )
     data = file.read(expected)
     if len(data) != expected:
         raise ValueError(f"`{member.filename}` is cut off")
-    value = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return value.astype(dtype.newbyteorder("="), copy=False)
+    value = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran == "True" else "C")
+    return value.astype(value.dtype.newbyteorder("="), copy=False)

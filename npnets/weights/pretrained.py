@@ -1,19 +1,27 @@
 """A network from a file: the right one, with the weights that the file holds."""
 
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from npnets.models import MobileNetV1, Network, ShuffleNetV1
+from npnets.models import MobileNetV1, Network, ShuffleNetV1, fold_batch_norm
 from npnets.train.settings import Settings
-from npnets.weights import formats
+from npnets.weights import formats, hub, tflite
 from npnets.weights.description import classes_of, network_of, preprocessing_of
 from npnets.weights.formats import File
 from npnets.weights.geometry import arguments_of, check_fits
 from npnets.weights.load import fill
 from npnets.weights.match import Match, match
+
+PLAIN = re.compile(r"(features\.\d+(\.branch\.\d+)?|classifier)\.\w+")  # as `to_pytorch` writes them
+ASSUMED = (
+    "the names of these arrays are of no source that npnets knows: they are matched by order and shape, and taken for "
+    "the paper's network as PyTorch has it (padding 1, eps 1e-5, ReLU, pixels from 0 to 1)"
+)
 
 
 def from_pretrained(
@@ -40,6 +48,12 @@ def from_pretrained(
     activation, padding, bn_eps
         Instead of those that the weights are for: as in `MobileNetV1`.
 
+    Warns
+    -----
+    UserWarning
+        The names match no source, and order and shape did, so that the paper's network with PyTorch's padding was
+        built.
+
     Returns
     -------
     Network
@@ -60,11 +74,18 @@ def from_pretrained(
     >>> net.arguments["width"], net.arguments["num_classes"], net.training
     (0.25, 10, False)
     """
-    held = formats.of(file)
+    file = hub.local(file)
     given = {"activation": activation, "padding": padding, "bn_eps": bn_eps}
     overrides = {name: value for name, value in given.items() if value is not None}
+    if formats.is_tflite(file):
+        if overrides:
+            raise ValueError(f"`{next(iter(overrides))}` cannot be given: a TFLite file says all of its network")
+        return tflite.load(file, dtype)
+    held = formats.of(file)
     with formats.named(file):
         found = match(held.arrays)
+        if found.by_order and not all(PLAIN.fullmatch(name) for name in found.names.values()):
+            warnings.warn(ASSUMED, stacklevel=2)
         shapes = {name: value.shape for name, value in found.arrays.items()}
         if held.about is None:
             network: type[MobileNetV1 | ShuffleNetV1] = found.source.network
@@ -72,7 +93,9 @@ def from_pretrained(
         else:
             network, arguments = _described(held.about)
             check_fits(network, arguments, shapes)
-        net = network(**{**arguments, **overrides, "dtype": dtype})
+        net: Network = network(**{**arguments, **overrides, "dtype": dtype})
+        if "stem.conv.bias" in shapes:
+            net = fold_batch_norm(net)
         fill(net, found, True, {})
         _about(net, held.about, found)
     return net.eval()

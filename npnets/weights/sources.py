@@ -1,9 +1,11 @@
 """Where weights come from: the names that each framework gives, and how its network differs from the paper's, as data.
 
 A layer's name is a pattern in which # is a number, and stands beside the name of npnets' layer. Units and blocks are
-numbered through all stages here, in the order of their numbers there.
+numbered through all stages here, in the order of their numbers there. What the differences mean stands in the table of
+`npnets.weights`.
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,10 +55,8 @@ class Source:
         Arguments of the network in which these weights differ from its defaults.
     preprocessing
         What they expect of an image.
-    differences
-        From the paper, for the reader.
-    absent
-        Arrays that are not in such files, and what stands for them.
+    without_bias
+        Whether the classifier has none.
     """
 
     name: str
@@ -65,7 +65,6 @@ class Source:
     turn: Callable[[Array, str], Array]
     options: Mapping[str, Any] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
-    differences: str = "none"
     without_bias: bool = False
 
     def place(self, name: str) -> Place | None:
@@ -74,11 +73,15 @@ class Source:
         if not found or found[2] not in ARRAYS:
             return None
         for pattern, layer in self.layers.items():
-            numbers = re.fullmatch(re.escape(pattern).replace(r"\#", r"(\d{1,4})"), found[1])
-            if numbers:
+            if numbers := _compiled(pattern).fullmatch(found[1]):
                 where, _, part = layer.partition(".")
                 return Place(where, tuple(map(int, numbers.groups())), part, ARRAYS[found[2]])
         return None
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\#", r"(\d{1,4})"))
 
 
 def _unturned(weight: Array, part: str) -> Array:
@@ -139,7 +142,6 @@ SOURCES = (
         from_hwio,
         TENSORFLOW,
         FROM_MINUS_1_TO_1,
-        'ReLU6, eps 1e-3, padding "same"; the classifier is a 1 x 1 convolution',
     ),
     Source(
         "tf-slim",
@@ -156,7 +158,6 @@ SOURCES = (
         from_hwio,
         TENSORFLOW,
         FROM_MINUS_1_TO_1,
-        'ReLU6, eps 1e-3, padding "same"; 1001 classes, of which class 0 is the background',
     ),
     Source(
         "timm",
@@ -173,7 +174,6 @@ SOURCES = (
         from_oihw,
         {"activation": "relu6"},
         FROM_MINUS_1_TO_1,
-        "ReLU6; channels rounded to multiples of 8",
     ),
     Source(
         "pytorchcv",
@@ -207,7 +207,6 @@ SOURCES = (
         from_oihw,
         {"concat": "branch first"},
         IMAGENET,
-        "concatenates the branch first",
     ),
     Source(
         "megvii",
@@ -226,7 +225,6 @@ SOURCES = (
         from_oihw,
         {"shuffle": "after", "shuffle_inverse": True},
         Preprocessing((0.0,) * 3, (1 / 255,) * 3, "BGR", 224),
-        "shuffles after the depthwise, by the inverse permutation; no bias in the classifier; pixels are BGR, 0 to 255",
         without_bias=True,
     ),
     Source(
@@ -254,8 +252,6 @@ SOURCES = (
         Preprocessing(
             _float32(0.53129727, 0.5259391, 0.52069134), _float32(0.28938246, 0.28505746, 0.27971658), side=32
         ),
-        "for 32 x 32 pixels: stem of stride 1 without max pool, stage 2 of stride 1 joined with its unpooled input, "
-        "shortcut pooled 2 x 2; concatenates the branch first",
     ),
 )
 

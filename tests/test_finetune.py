@@ -161,6 +161,17 @@ def test_going_on_gives_the_same_bytes(names, change, tmp_path):
     assert from_pretrained(tmp_path / "whole").preprocessing == start().preprocessing
 
 
+def test_a_folded_network_goes_on_too(tmp_path):
+    """As from TFLite: convolutions with biases, and no batch norm."""
+    net = fitted(npnets.models.fold_batch_norm(start()), coloured(), 0)[0]
+    settings = Settings(init="somewhere", freeze=FREEZE["most"], batch_size=8, epochs=2, lr=0.05)
+    whole = take(Trainer(settings, coloured(), start=net), 4)
+    whole.save(tmp_path / "parts")
+    take(Trainer.resume(tmp_path / "parts", coloured()), 5).save(tmp_path / "parts")
+    take(whole, 5).save(tmp_path / "whole")
+    assert untimed(tmp_path / "whole") == untimed(tmp_path / "parts")
+
+
 def test_features_once_are_what_the_layers_compute():
     """As with crops by no pixel, which let each image go through the layers in each epoch."""
     kept = take(trainer(FREEZE["most"]), 14)

@@ -1,7 +1,11 @@
 """Fine-tuning: a network that has been trained on something else is where a training begins."""
 
+import copy
+
 from npnets.data import Dataset
+from npnets.layers import BatchNorm
 from npnets.models import Network
+from npnets.models.network import Builder
 
 # Weights of TensorFlow come with .01, and a fine-tuning has a few hundred steps: their statistics would remain those of
 # other pictures, and the network would be right in training mode only.
@@ -34,8 +38,13 @@ def fitted(net: Network, dataset: Dataset, seed: int) -> tuple[Network, str]:
         note = f"its classifier is kept: it has {now} classes too, and does not name them"
     else:
         note = f"its classifier of {before} classes is replaced by a new one of {now}"
-    made = type(net)(**{**net.arguments, "num_classes": now, "seed": seed, "bn_momentum": BN_MOMENTUM})
-    kept = {name: value for name, value in net.state_dict().items() if same or not name.startswith("classifier.")}
-    made.load_state_dict({**made.state_dict(), **kept})
-    made.preprocessing = net.preprocessing
+    made = copy.deepcopy(net)
+    made.arguments |= {"num_classes": now, "bn_momentum": BN_MOMENTUM}
+    for _, layer in made.layers():
+        if isinstance(layer, BatchNorm):
+            layer.momentum = BN_MOMENTUM
+    if not same:
+        features = len(net.children["classifier"].params["weight"])
+        made.children["classifier"] = Builder(type(net), seed, dtype=net.dtype).linear(features, now)
+        made.flat()  # now, so that what somebody gets from `parameters` stays what is trained
     return made, note

@@ -18,7 +18,7 @@ import numpy as np
 from npnets import _check
 from npnets._check import Array
 from npnets.data import Dataset, ahead, channel_statistics, random_crop_flip, random_resized_crop
-from npnets.models import Network
+from npnets.models import Network, fold_batch_norm
 from npnets.ops import softmax_cross_entropy
 from npnets.preprocessing import Images, Preprocessing
 from npnets.train import checkpoint
@@ -396,7 +396,9 @@ def _described_network(about: dict[str, Any], path: str | os.PathLike[str]) -> N
     network, arguments = network_of(about)
     shapes = checkpoint.shapes(path)
     check_fits(network, arguments, {name.removeprefix("net."): shape for name, shape in shapes.items()})
-    net = network(**arguments)
+    net: Network = network(**arguments)
+    if "net.stem.conv.bias" in shapes:
+        net = fold_batch_norm(net)
     net.preprocessing = preprocessing_of(about)
     return net
 

@@ -127,7 +127,7 @@ def test_help_of_train(npnets_, monkeypatch):
         "--width ALPHA MobileNet's width multiplier (default: 0.5)",
         "--scale S ShuffleNet's scale factor (default: 1.0)",
         "--groups G ShuffleNet's groups (default: 3)",
-        "--data NAME|DIR fashion-mnist (a tenth of it comes with npnets), fashion-mnist-full, digits, cifar10, a folder of IDX",
+        "--data NAME|DIR fashion-mnist (a tenth of it comes with npnets), fashion-mnist-full, digits, cifar10, a",
         "--init FILE begin with these weights, and the network that they are of",
         "--freeze NAMES with --init: layers that stay as they are, such as stem,block1 or all-but-classifier",
         "--epochs N how often each image is seen",

@@ -19,6 +19,8 @@ from npnets import _check
 from npnets._check import Array
 from npnets.data import Dataset, ahead, channel_statistics, random_crop_flip, random_resized_crop
 from npnets.models import Network, fold_batch_norm
+from npnets.models.description import describe, network_of, preprocessing_of
+from npnets.models.geometry import check_fits
 from npnets.ops import softmax_cross_entropy
 from npnets.preprocessing import Images, Preprocessing
 from npnets.train import checkpoint
@@ -26,8 +28,6 @@ from npnets.train.schedule import rate
 from npnets.train.settings import Settings
 from npnets.train.sgd import SGD
 from npnets.train.step import fused_features, split, step_from, step_with_logits
-from npnets.weights.description import describe, network_of, preprocessing_of
-from npnets.weights.geometry import check_fits
 
 # Images of a batch, and pixels: of large images fewer, for a forward pass through the layers keeps all that is between.
 EVALUATION_BATCH, EVALUATION_PIXELS = 250, 2**20

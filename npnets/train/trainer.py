@@ -281,6 +281,9 @@ class Trainer:
         )
         if [about["mean"], about["std"]] != [trainer.mean.tolist(), trainer.std.tolist()]:
             raise ValueError(f"it was trained on other images than those of {dataset.name!r}")
+        described = describe(trainer.net)
+        if {name: about[name] for name in described} != described:
+            raise ValueError("its description is of another network than its settings")
         running, history = trainer.running, trainer.history
         if trainer.position > trainer.steps_per_epoch or running.steps != trainer.position:
             raise ValueError(f"`position` (={trainer.position}) is not one of its training")

@@ -54,7 +54,7 @@ def seeds(reader):
         np.savez(buffer, a=np.zeros((2, 3), ">f2"), b=np.asfortranarray(np.eye(3)), npnets=np.array("{}"))
         return [buffer.getvalue()]
     network, files = importlib.import_module("npnets"), importlib.import_module("npnets.weights.npz")
-    describe = importlib.import_module("npnets.weights.description").describe
+    describe = importlib.import_module("npnets.models.description").describe
     net = network.MobileNetV1(width=0.01, rows=((8, 1),), num_classes=2, in_channels=1)
     text = json.dumps({"format": "weights 1", **describe(net)})
     return [files.write(net.state_dict(), text)]

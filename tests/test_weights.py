@@ -242,12 +242,23 @@ def test_by_order_and_shape(case, turn):
 
 
 def test_by_order_of_the_numbers_in_the_names():
+    """Some files have their names sorted: layer 10 before layer 2, classifiers first, a mean before its weight."""
     net = CASES["mobilenet"].numpy(np.float32)
-    arrays = anonymous(net, to_oihw)
-    shuffled = {name: arrays[name] for name in sorted(arrays)}  # layer10 before layer2, as some files have them
     fresh = npnets.MobileNetV1(width=0.25)
-    assert load_weights(fresh, shuffled).by_order
-    assert same(fresh, net)
+    for names in "layer{}", "{}":
+        arrays = anonymous(net, to_oihw, names)
+        assert load_weights(fresh, {name: arrays[name] for name in sorted(arrays)}).by_order
+        assert same(fresh, net)
+    for case in "shufflenet, half", "mobilenet", "shufflenet, no shuffle":
+        net = CASES[case].numpy(np.float32)
+        fresh, state = type(net)(**net.arguments), {}
+        layers = list(dict.fromkeys(name.rpartition(".")[0] for name in net.state_dict()))
+        for name, value in net.state_dict().items():
+            layer, _, array = name.rpartition(".")
+            there = "classifier" if layer == "classifier" else f"features.{layers.index(layer)}"
+            state[f"module.{there}.{array}"] = to_oihw(name, value)
+        assert load_weights(fresh, {name: state[name] for name in sorted(state)}).by_order
+        assert same(fresh, net)
 
 
 def test_order_must_fit_exactly():

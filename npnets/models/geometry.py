@@ -68,6 +68,20 @@ def check_fits(network: type[Network], arguments: Mapping[str, Any], shapes: Sha
         raise ValueError(f"its description is of a {network.__name__} with {said}, and its arrays of one with {held}")
 
 
+def check_chain(network: type[Network], shapes: Shapes) -> None:
+    """Refuse shapes that are not, one after the other, those of some network of this class.
+
+    Raises
+    ------
+    ValueError
+        An array is missing, or does not fit the one before it.
+    """
+    if network is MobileNetV1:
+        _mobilenet(shapes)
+    else:
+        _shufflenet(shapes)
+
+
 def _mobilenet(shapes: Shapes) -> tuple[int, list[int], int]:
     """Return the channels of the images, of the stem and each block, and the number of classes."""
     _, _, inputs, outputs = _expect(shapes, "stem.conv.weight", 3, 3, None, None)

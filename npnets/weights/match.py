@@ -6,15 +6,10 @@ from typing import NamedTuple
 
 from npnets import _check
 from npnets._check import Array
-from npnets.models import MobileNetV1, ShuffleNetV1
-from npnets.weights.layout import from_hwio, from_oihw
+from npnets.weights.order import by_order
 from npnets.weights.sources import IGNORED, NAMES, SOURCES, Source
 
 MOST = 4000  # arrays; the paper's networks have up to 300
-
-NORM = ("weight", "bias", "running_mean", "running_var")
-BLOCK = ("depthwise", "pointwise")
-UNIT = ("reduce", "depthwise", "expand")
 
 
 class Match(NamedTuple):
@@ -63,8 +58,11 @@ def match(held: Mapping[str, Array], source: str | None = None) -> Match:
     candidates = [one for one in SOURCES if source in (None, one.name)]
     best = max(candidates, key=lambda one: sum(one.place(name) is not None for name in bare))
     found = _by_name(best, bare, held)
-    if source is None and found.left_over and (ordered := _by_order(bare, held)):
-        return ordered
+    if source is None and found.left_over and (ordered := by_order({name: held[bare[name]] for name in bare})):
+        network, turn, arrays, names = ordered
+        return Match(
+            Source("order", network, {}, turn), True, arrays, {own: bare[name] for own, name in names.items()}, ()
+        )
     if not found.names:
         known = "any source" if source is None else f"the source {source!r}"
         raise ValueError(
@@ -104,57 +102,6 @@ def _turned(source: Source, name: str, value: Array, part: str, array: str) -> A
         raise ValueError(
             f"`{name}` has the shape {value.shape}, which is none of a {part or 'classifier'} of {source.name}"
         ) from None
-
-
-def _by_order(bare: Mapping[str, str], held: Mapping[str, Array]) -> Match | None:
-    """Take the arrays in the order of the file, or in that of the numbers in their names, if they are a network's."""
-    for order in (list(bare), sorted(bare, key=_natural)):
-        values = [held[bare[name]] for name in order]
-        kernels = [value for value in values if value.ndim > 1]
-        for turn, sides in (from_oihw, slice(2, 4)), (from_hwio, slice(0, 2)):
-            if len(kernels) < 2 or any(value.ndim != 4 for value in kernels[:-1]):
-                continue
-            mobile = kernels[1].shape[sides] != (1, 1)
-            expected = list(_in_order(mobile, len(kernels), biased=len(values) == 2 * len(kernels)))
-            if [value.ndim > 1 for value in values] != [kernel for _, _, kernel in expected]:
-                continue
-            source = Source("order", MobileNetV1 if mobile else ShuffleNetV1, {}, turn)
-            names = {own: bare[name] for (own, _, _), name in zip(expected, order, strict=True)}
-            try:
-                arrays = {
-                    own: turn(value, part) if kernel else value
-                    for (own, part, kernel), value in zip(expected, values, strict=True)
-                }
-            except (ValueError, IndexError):
-                continue
-            return Match(source, True, arrays, names, ())
-    return None
-
-
-def _in_order(mobile: bool, kernels: int, biased: bool) -> Iterable[tuple[str, str, bool]]:
-    """Yield name, part and whether it is a kernel of each array of a network with so many kernels.
-
-    A convolution is followed by batch norm or, where that is folded, by a bias.
-    """
-    parts, layer = (BLOCK, "block") if mobile else (UNIT, "unit")
-    convolutions = ["stem.conv"]
-    convolutions += [f"{layer}{n}.{part}" for n in range(1, (kernels - 2) // len(parts) + 1) for part in parts]
-    for convolution in convolutions:
-        part = convolution.partition(".")[2]
-        yield f"{convolution}.weight", part, True
-        if biased:
-            yield f"{convolution}.bias", part, False
-            continue
-        norm = "stem.norm" if part == "conv" else f"{convolution}_norm"
-        for array in NORM:
-            yield f"{norm}.{array}", "norm", False
-    yield "classifier.weight", "classifier", True
-    yield "classifier.bias", "classifier", False
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Order names so that 2 comes before 10."""
-    return [(int(digits or -1), text) for digits, text in re.findall(r"(\d+)|(\D+)", name)]
 
 
 def _some(names: Iterable[str]) -> str:

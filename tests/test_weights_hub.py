@@ -7,14 +7,11 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 from safetensors.numpy import save
 from test_weights import file_of, same
 
 import npnets
 from npnets.weights import hub
-
-pytestmark = pytest.mark.quick
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -26,7 +26,7 @@ import numpy as np
 # Everything that a file says is taken in here.
 INSTRUMENTED = ["npnets.data.idx", "npnets.data.cifar", "npnets.models.description", "npnets.weights"]
 ALLOWED = (ValueError,)
-LIBFUZZER = ("-max_len=16384", "-rss_limit_mb=1024", "-timeout=5", "-verbosity=0", "-print_final_stats=1")
+LIBFUZZER = ("-max_len=32768", "-rss_limit_mb=1024", "-timeout=5", "-verbosity=0", "-print_final_stats=1")
 
 
 def idx(path):
@@ -50,7 +50,14 @@ def weights(path):
     importlib.import_module("npnets.weights").from_pretrained(path)
 
 
+def tflite(path):
+    importlib.import_module("npnets.weights.tflite").load(path)
+
+
 READERS = {"idx": idx, "cifar10": cifar10, "cifar10-archive": cifar10_archive, "npz": npz, "weights": weights}
+
+if importlib.util.find_spec("tflite"):  # the quick tests do without
+    READERS["tflite"] = tflite
 
 
 def seeds(reader):
@@ -71,6 +78,10 @@ def seeds(reader):
         buffer = io.BytesIO()
         np.savez(buffer, a=np.zeros((2, 3), ">f2"), b=np.asfortranarray(np.eye(3)), npnets=np.array("{}"))
         return [buffer.getvalue()]
+    if reader == "tflite":
+        write = importlib.import_module("tflite_files")
+        net = write.folded(width=0.01, classes=2)
+        return [write.mobilenet(net, 32, kind)[0].content() for kind in ("float32", "uint8", "int8")]
     network, files = importlib.import_module("npnets"), importlib.import_module("npnets.weights.npz")
     describe = importlib.import_module("npnets.models.description").describe
     net = network.MobileNetV1(width=0.01, rows=((8, 1),), num_classes=2, in_channels=1)

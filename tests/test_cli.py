@@ -374,7 +374,7 @@ def test_resume_of_a_training_that_is_complete(npnets_, folder):
         (("--body", "paper", "--model", "shufflenet", "--groups", "5"), "`groups` (=5) at `scale` (=1.0) is not in"),
         (
             ("--data", "cifar"),
-            "`--data` (='cifar') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', 'cifar10', or a folder",
+            "`--data` (='cifar') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', 'cifar10', or a",
         ),
         (
             ("--data", "empty"),

@@ -248,7 +248,12 @@ def altered(good):
         "groups 1e9 of shufflenet": (asked(groups=10**9, model="shufflenet"), "`groups` (=1000000000) must be at most"),
         "crop 1e9": (asked(crop=10**9), "`crop` (=1000000000) must be less than the images' shorter side"),
         "another network": (asked(model="shufflenet"), "its description is of another network"),
-        "another width": (asked(width=0.3), "of shape"),
+        "another width": (asked(width=0.3), "its description is of another network"),
+        "another width, described so": (
+            told(settings={**about["settings"], "width": 0.3}, arguments={**about["arguments"], "width": 0.3}), "of shape"
+        ),
+        "another preprocessing": (told(preprocessing={}), "its description is of another network"),
+        "no description": (told(network=None), "its description is of another network"),
         "a string for a number": (asked(lr="0.1"), "`lr` (='0.1') must be a number"),
         "a boolean for a number": (asked(seed=True), "`seed` (=True) must be a whole number"),
         "null for a number": (asked(epochs=None), "`epochs` (=None) must be a whole number"),

@@ -250,7 +250,8 @@ def altered(good):
         "another network": (asked(model="shufflenet"), "its description is of another network"),
         "another width": (asked(width=0.3), "its description is of another network"),
         "another width, described so": (
-            told(settings={**about["settings"], "width": 0.3}, arguments={**about["arguments"], "width": 0.3}), "of shape"
+            told(settings={**about["settings"], "width": 0.3}, arguments={**about["arguments"], "width": 0.3}),
+            "of shape",
         ),
         "another preprocessing": (told(preprocessing={}), "its description is of another network"),
         "no description": (told(network=None), "its description is of another network"),

@@ -9,12 +9,14 @@ printed.
 """
 
 import argparse
+import gzip
 import importlib
 import importlib.util
 import io
 import json
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
@@ -22,15 +24,30 @@ from pathlib import Path
 
 import numpy as np
 
-MODULES = {"idx": "npnets.data.idx", "npz": "npnets.weights.npz", "weights": "npnets.weights"}
+MODULES = {
+    "idx": "npnets.data.idx",
+    "cifar": "npnets.data.cifar",
+    "npz": "npnets.weights.npz",
+    "weights": "npnets.weights",
+}
 # Everything that a file says is taken from there.
-INSTRUMENTED = ["npnets.data.idx", "npnets.weights"]
+INSTRUMENTED = ["npnets.data.idx", "npnets.data.cifar", "npnets.weights"]
 ALLOWED = (ValueError,)
-LIBFUZZER = ("-max_len=16384", "-rss_limit_mb=1024", "-timeout=5", "-verbosity=0", "-print_final_stats=1")
+LIBFUZZER = ("-max_len=32768", "-rss_limit_mb=1024", "-timeout=5", "-verbosity=0", "-print_final_stats=1")
 
 
 def idx(path):
     importlib.import_module("npnets.data.idx").read_idx(path)
+
+
+def cifar(path):
+    """Read a batch file or, where it begins like one, an archive of them, which is compressed here."""
+    module, content = importlib.import_module("npnets.data.cifar"), path.read_bytes()
+    if content[257:262] == b"ustar":
+        path.write_bytes(gzip.compress(content, 1))
+        module.cifar10(path)
+    else:
+        module.read_cifar10(path)
 
 
 def npz(path):
@@ -42,13 +59,21 @@ def weights(path):
     importlib.import_module("npnets.weights").from_pretrained(path)
 
 
-READERS = {"idx": idx, "npz": npz, "weights": weights}
+READERS = {"idx": idx, "cifar": cifar, "npz": npz, "weights": weights}
 
 
 def seeds(reader):
     """Return whole files to begin with."""
     if reader == "idx":
         return [bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), bytes([0, 0, 13, 2, 0, 0, 0, 1, 0, 0, 0, 2, *range(8)])]
+    if reader == "cifar":
+        module, buffer, batch = importlib.import_module("npnets.data.cifar"), io.BytesIO(), bytes(3073)
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for name in module.FILES:
+                header = tarfile.TarInfo(name)
+                header.size = len(batch)
+                archive.addfile(header, io.BytesIO(batch))
+        return [2 * batch, buffer.getvalue()]
     if reader == "npz":
         buffer = io.BytesIO()
         np.savez(buffer, a=np.zeros((2, 3), ">f2"), b=np.asfortranarray(np.eye(3)), npnets=np.array("{}"))

@@ -1,8 +1,7 @@
 """Files of weights that are damaged, or made to do harm: what each must be refused with, and what that costs.
 
-Usage: bad_files.py FOLDER. The first time it writes them all. The second time it has each read, and prints as JSON for
-each its name, a part of the error that there must be, the error, the processor's seconds and the process's growth in
-bytes.
+Usage: bad_files.py FOLDER. It writes each file there, has it read, and prints as JSON for each its name, a part of the
+error that there must be, the error, the processor's seconds and the process's growth in bytes.
 """
 
 import io
@@ -43,11 +42,24 @@ def to_npz(held):
     return buffer.getvalue()
 
 
-def to_zip(members, compression=zipfile.ZIP_STORED):
+def to_zip(members):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression, compresslevel=1) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def to_bomb(members, last, begins=b""):
+    """Compress 320 MiB of zeros behind the beginning of the last member; in pieces, which take no memory."""
+    buffer = io.BytesIO(to_zip(members))
+    with (
+        zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open(last, "w") as file,
+    ):
+        file.write(begins)
+        for _ in range(320):
+            file.write(bytes(1 << 20))
     return buffer.getvalue()
 
 
@@ -98,11 +110,6 @@ def lying_directory(content):
 def files(folder):
     """Return the content of each file, and a part of the error that it must be refused with."""
     good = arrays()
-    zeros = bytes(320 << 20)
-    bomb = to_zip({"conv1/kernel.npy": npy_header((80 << 20,)) + zeros}, zipfile.ZIP_DEFLATED)
-    bomb_h5 = to_zip({"config.json": "{}", "model.weights.h5": zeros}, zipfile.ZIP_DEFLATED)
-    bomb_pth = to_zip({"archive/data.pkl": b"", "archive/data/0": zeros}, zipfile.ZIP_DEFLATED)
-    del zeros
     whole = {
         "npz": to_npz(good),
         "h5": to_h5(good),
@@ -134,9 +141,9 @@ def files(folder):
         "long_header.npz": (to_zip({"a.npy": b"\x93NUMPY\2\0" + struct.pack("<I", 1 << 20) + b"(" * (1 << 20)}), ""),
         "deep.npz": (to_zip({"a.npy": b"\x93NUMPY\1\0" + struct.pack("<H", 9000) + b"(" * 9000}), ""),
         "directory.npz": (lying_directory(to_zip({"a.npy": npy_header((HUGE,)) + bytes(64)})), "would unpack to"),
-        "bomb.npz": (bomb, "would unpack to"),
-        "bomb.keras": (bomb_h5, "would unpack to"),
-        "bomb.pth": (bomb_pth, "would unpack to"),
+        "bomb.npz": (to_bomb({}, "conv1/kernel.npy", npy_header((80 << 20,))), "would unpack to"),
+        "bomb.keras": (to_bomb({"config.json": "{}"}, "model.weights.h5"), "would unpack to"),
+        "bomb.pth": (to_bomb({"archive/data.pkl": b""}, "archive/data/0"), "would unpack to"),
         "huge.h5": (hollow_h5(), "would unpack to 34359738368"),
         "huge.safetensors": (struct.pack("<Q", 32 << 30) + b"{" + bytes(64), "a header of 34359738368 bytes"),
         "huge_tensor.safetensors": (
@@ -166,16 +173,11 @@ def read(path):
 
 def main(folder):
     folder = Path(folder)
-    if not (folder / "expected.json").exists():  # a process of its own, whose memory does not count
-        expected = {}
-        for name, (content, message) in files(folder).items():
-            (folder / name).write_bytes(content)
-            expected[name] = message
-        (folder / "expected.json").write_text(json.dumps(expected))
-        return
-    expected, results = json.loads((folder / "expected.json").read_text()), []
-    from_pretrained(folder / "own.npz")  # what is imported and compiled once
-    for name, message in expected.items():
+    made, results = files(folder), []
+    for name, (content, _) in made.items():
+        (folder / name).write_bytes(content)
+    from_pretrained(folder / "own.npz")  # what is imported once
+    for name, (_, message) in made.items():
         before, start = largest(), time.process_time()
         error = read(folder / name)
         results.append([name, message, error, time.process_time() - start, largest() - before])

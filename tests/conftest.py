@@ -30,7 +30,7 @@ def is_quick(config):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out what imports PyTorch, ONNX or LiteRT where they are absent and only the quick tests are asked for.
+    """Leave out what imports PyTorch, ONNX and the like where they are absent and only the quick tests are asked for.
 
     These files hold no quick test. Any other run without PyTorch fails, as it should.
     """

@@ -24,14 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-MODULES = {
-    "idx": "npnets.data.idx",
-    "cifar": "npnets.data.cifar",
-    "npz": "npnets.weights.npz",
-    "weights": "npnets.weights",
-}
-# Everything that a file says is taken from there.
-INSTRUMENTED = ["npnets.data.idx", "npnets.data.cifar", "npnets.weights"]
+# Everything that a file says is taken in here.
+INSTRUMENTED = ["npnets.data.idx", "npnets.data.cifar", "npnets.models.description", "npnets.weights"]
 ALLOWED = (ValueError,)
 LIBFUZZER = ("-max_len=32768", "-rss_limit_mb=1024", "-timeout=5", "-verbosity=0", "-print_final_stats=1")
 
@@ -40,14 +34,14 @@ def idx(path):
     importlib.import_module("npnets.data.idx").read_idx(path)
 
 
-def cifar(path):
-    """Read a batch file or, where it begins like one, an archive of them, which is compressed here."""
-    module, content = importlib.import_module("npnets.data.cifar"), path.read_bytes()
-    if content[257:262] == b"ustar":
-        path.write_bytes(gzip.compress(content, 1))
-        module.cifar10(path)
-    else:
-        module.read_cifar10(path)
+def cifar10(path):
+    importlib.import_module("npnets.data.cifar").read_cifar10(path)
+
+
+def cifar10_archive(path):
+    """Compress the bytes first: changed ones would hardly ever get past gzip's checks."""
+    path.write_bytes(gzip.compress(path.read_bytes(), 1))
+    importlib.import_module("npnets.data.cifar").cifar10(path)
 
 
 def npz(path):
@@ -59,25 +53,38 @@ def weights(path):
     importlib.import_module("npnets.weights").from_pretrained(path)
 
 
-READERS = {"idx": idx, "cifar": cifar, "npz": npz, "weights": weights}
+def tflite(path):
+    importlib.import_module("npnets.weights.tflite").load(path)
+
+
+READERS = {"idx": idx, "cifar10": cifar10, "cifar10-archive": cifar10_archive, "npz": npz, "weights": weights}
+
+if importlib.util.find_spec("tflite"):  # the quick tests do without
+    READERS["tflite"] = tflite
 
 
 def seeds(reader):
     """Return whole files to begin with."""
     if reader == "idx":
         return [bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), bytes([0, 0, 13, 2, 0, 0, 0, 1, 0, 0, 0, 2, *range(8)])]
-    if reader == "cifar":
-        module, buffer, batch = importlib.import_module("npnets.data.cifar"), io.BytesIO(), bytes(3073)
+    if reader == "cifar10":
+        return [bytes(3073), bytes(range(256)) * 24 + bytes(2)]
+    if reader == "cifar10-archive":
+        buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for name in module.FILES:
-                header = tarfile.TarInfo(name)
-                header.size = len(batch)
-                archive.addfile(header, io.BytesIO(batch))
-        return [2 * batch, buffer.getvalue()]
+            for name in importlib.import_module("npnets.data.cifar").FILES:
+                member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+                member.size = 3073
+                archive.addfile(member, io.BytesIO(bytes(3073)))
+        return [buffer.getvalue()]
     if reader == "npz":
         buffer = io.BytesIO()
         np.savez(buffer, a=np.zeros((2, 3), ">f2"), b=np.asfortranarray(np.eye(3)), npnets=np.array("{}"))
         return [buffer.getvalue()]
+    if reader == "tflite":
+        write = importlib.import_module("tflite_files")
+        net = write.folded(width=0.01, classes=2)
+        return [write.mobilenet(net, 32, kind)[0].content() for kind in ("float32", "uint8", "int8")]
     network, files = importlib.import_module("npnets"), importlib.import_module("npnets.weights.npz")
     describe = importlib.import_module("npnets.models.description").describe
     net = network.MobileNetV1(width=0.01, rows=((8, 1),), num_classes=2, in_channels=1)
@@ -138,7 +145,7 @@ def guided(reader, options):
     """Hand this process over to Atheris."""
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=INSTRUMENTED):
-        importlib.import_module(MODULES[reader])
+        importlib.import_module("npnets")
     with tempfile.TemporaryDirectory() as folder:
         atheris.Setup([sys.argv[0], *options], lambda content: read(reader, content, folder))
         atheris.Fuzz()

@@ -233,6 +233,26 @@ MISTAKES = {
         "weights/tflite.py", "int(images.zero[0]) - RANGES[images.kind][0]", "int(images.zero[0])",
         "test_tflite.py::test_preprocessing", "numpy",
     ),
+    "weights: rows and columns of a depthwise kernel exchanged": Mistake(
+        "weights/layout.py", "weight.transpose(2, 3, 1, 0)[:, :, 0]", "weight.transpose(3, 2, 1, 0)[:, :, 0]",
+        "test_weights.py::test_from_pretrained_builds_the_network_that_the_names_are_of[timm]", "numpy",
+    ),
+    "weights: block 10 before block 2": Mistake(
+        "weights/match.py", "if p.numbers}), 1)", "if p.numbers}, key=str), 1)",
+        "test_weights.py::test_load_weights_says_what_it_mapped[tf-slim]", "numpy",
+    ),
+    "weights: a width rounded down": Mistake(
+        "models/geometry.py", "math.ceil(least * 10**digits)", "int(least * 10**digits)",
+        "test_weights.py::test_width_is_the_shortest_decimal_that_gives_the_channels[0.123-0.123]", "numpy",
+    ),
+    "weights: a description believed": Mistake(
+        "models/geometry.py", "if said != held:", "if False:",
+        "test_weights.py::test_descriptions_that_do_not_fit", "numpy",
+    ),
+    "to_pytorch: a max pool where there is none": Mistake(
+        "weights/pytorch.py", 'stem = 3 + ("pool" in net.children["stem"].children)', "stem = 4",
+        "test_weights_torch.py::test_every_network_to_pytorch_and_back", "numpy",
+    ),
     # -- kernels
     "windows: entries in reverse from the input's side": Mistake(
         "kernels/windows.py", "-(d * period // s)", "d * period // s", adjoint("conv2d"), "numba"

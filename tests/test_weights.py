@@ -12,8 +12,11 @@ from uninstalled import uninstall
 from weight_files import renamed, to_hwio, to_oihw
 
 import npnets
+from npnets.data import Dataset, normalise
 from npnets.models.geometry import arguments_of
 from npnets.preprocessing import Preprocessing
+from npnets.train.settings import Settings
+from npnets.train.trainer import Trainer
 from npnets.weights import NAMES, SOURCES, Report, from_pretrained, load_weights, match, save_weights
 from npnets.weights.sources import IGNORED
 
@@ -206,6 +209,10 @@ def test_differences_of_the_network_are_reported():
     assert report.differences == (
         ("activation", "relu6", "relu"), ("shuffle", "before", "after"), ("shuffle_inverse", False, True),
     )  # fmt: skip
+    assert str(report).splitlines()[1:] == [
+        "`activation` is 'relu6' here, and 'relu' there", "`shuffle` is 'before' here, and 'after' there",
+        "`shuffle_inverse` is False here, and True there",
+    ]  # fmt: skip
     assert load_weights(net, arrays).differences == ()
     # Own names say nothing of the network, a file of `save_weights` does.
     assert load_weights(npnets.ShuffleNetV1(scale=0.5), net.state_dict()).differences == ()
@@ -278,6 +285,10 @@ def test_strict_lists_all_that_is_wrong():
     assert report.missing == ("block2.depthwise_norm.bias", "classifier.bias")
     assert report.left_over == ("dense/kernel", "conv_pw_3/bias")
     assert len(report.mapped) == len(before) - 2
+    assert str(report).splitlines() == [
+        "keras: 135 arrays mapped, 2 left over, 2 missing", "left over: dense/kernel", "left over: conv_pw_3/bias",
+        "missing: block2.depthwise_norm.bias", "missing: classifier.bias",
+    ]  # fmt: skip
     assert (net.state_dict()["classifier.bias"] == before["classifier.bias"]).all()
     arrays["conv1/kernel"] = np.zeros((3, 3, 3, 16), np.float32)
     with pytest.raises(ValueError, match=r"`conv1/kernel` has, in npnets' order, the shape \(3, 3, 3, 16\), and "
@@ -369,6 +380,22 @@ def test_a_folded_network_and_another_classifier(tmp_path):
     net.children["classifier"] = npnets.layers.Linear(np.ones((256, 5), np.float32))
     save_weights(net, tmp_path / "net.npz")
     assert from_pretrained(tmp_path / "net.npz").arguments["num_classes"] == 5
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(model="shufflenet"), Settings(body="paper", width=0.25)])
+def test_checkpoints_of_a_training(settings, tmp_path):
+    """The network with the preprocessing and the classes of its data; what the optimiser remembers is left out."""
+    images = np.random.default_rng(0).integers(0, 256, (64, 12, 16, 1), np.uint8)
+    trainer = Trainer(settings, Dataset("toy", images, np.arange(64) % 3, images[:9], np.arange(9) % 3, tuple("abc")))
+    trainer.save(tmp_path / "checkpoint.safetensors")
+    net = from_pretrained(tmp_path)
+    state, expected = net.state_dict(), trainer.net.state_dict()
+    assert {name: value.tobytes() for name, value in state.items()} == {
+        name: value.tobytes() for name, value in expected.items()
+    }
+    assert net.classes == ("a", "b", "c")
+    assert (net.preprocess(images) == normalise(images, trainer.mean, trainer.std)).all()
+    assert load_weights(trainer.net, tmp_path).source == "npnets"
 
 
 def test_differences_from_a_file_of_npnets(tmp_path):

@@ -6,7 +6,7 @@ from network_cases import assert_near
 from shared_data import shared
 
 import npnets
-from npnets.weights import from_pretrained
+from npnets.weights import from_pretrained, load_weights, save_weights, tflite
 
 # What the references are good for: their float64 has some 1e-15, and float32 loses what test_networks allows it.
 RELATIVE = {np.float64: 1e-9, np.float32: 1e-4}
@@ -23,6 +23,20 @@ def references(name):
     weights, pictures, logits, labels = NETWORKS[name]
     with np.load(shared(pictures), allow_pickle=False) as held:
         return shared(weights), held["x"], held[logits], held[labels]
+
+
+def test_tflite_files_are_read_too(tmp_path):
+    path = shared("mobilenet_v1_0.25_128_quant.tflite")
+    net = from_pretrained(path)
+    assert (net.arguments["width"], net.arguments["num_classes"], net.preprocessing.side) == (0.25, 1001, 128)
+    save_weights(net, tmp_path / "net.npz")
+    for other in from_pretrained(tmp_path / "net.npz"), tflite.load(path):
+        assert all((value == net.state_dict()[name]).all() for name, value in other.state_dict().items())
+        assert other.preprocessing == net.preprocessing
+    with pytest.raises(ValueError, match=r"^`padding` cannot be given: a TFLite file says all of its network$"):
+        from_pretrained(path, padding=1)
+    with pytest.raises(ValueError, match=r"a TFLite file says which network it is of: use from_pretrained$"):
+        load_weights(net, path)
 
 
 @pytest.mark.parametrize("dtype", RELATIVE)

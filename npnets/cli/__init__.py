@@ -6,14 +6,17 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, export, summary, tables, train, warmup
+from npnets.cli import bench, classify, evaluate, explain, export, summary, tables, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
 COMMANDS = {
     "train": train,
+    "classify": classify,
+    "evaluate": evaluate,
     "export": export,
     "summary": summary,
     "tables": tables,
+    "explain": explain,
     "bench": bench,
     "warmup": warmup,
 }

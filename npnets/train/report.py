@@ -93,5 +93,5 @@ def confusion_matrix(confusion: Array, classes: Sequence[str]) -> "Figure":
     axes.set_xlabel("classified as")
     axes.set_ylabel("true class")
     accuracy = 100 * confusion.trace() / confusion.sum()
-    axes.set_title(f"{accuracy:.1f} % of {confusion.sum():,} test images are right")
+    axes.set_title(f"{accuracy:.1f} % of {confusion.sum():,} images are right")
     return figure

@@ -38,6 +38,17 @@ class Report:
     missing: tuple[str, ...]
     differences: tuple[tuple[str, Any, Any], ...]
 
+    def __str__(self) -> str:
+        """Return the numbers in one line, and a line for each array without its counterpart and each difference."""
+        lines = [
+            f"{self.source}: {len(self.mapped)} arrays mapped, {len(self.left_over)} left over, "
+            f"{len(self.missing)} missing"
+        ]
+        lines += [f"left over: {name}" for name in self.left_over]
+        lines += [f"missing: {name}" for name in self.missing]
+        lines += [f"`{name}` is {own!r} here, and {theirs!r} there" for name, own, theirs in self.differences]
+        return "\n".join(lines)
+
     @property
     def by_order(self) -> bool:
         """Whether order and shape told which array is which, since the names did not."""
@@ -76,9 +87,8 @@ def load_weights(net: Network, file: File, source: str | None = None, strict: bo
     --------
     >>> import npnets
     >>> trained, fresh = (npnets.MobileNetV1(width=0.25, seed=seed) for seed in (1, 2))
-    >>> report = load_weights(fresh, trained.state_dict())
-    >>> report.source, len(report.mapped), report.missing, report.left_over
-    ('npnets', 137, (), ())
+    >>> print(load_weights(fresh, trained.state_dict()))
+    npnets: 137 arrays mapped, 0 left over, 0 missing
     """
     if not isinstance(net, Network):
         raise TypeError(f"`net` must be a network, and is a {type(net).__name__}")

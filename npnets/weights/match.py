@@ -115,7 +115,7 @@ def _by_order(bare: Mapping[str, str], held: Mapping[str, Array]) -> Match | Non
             if len(kernels) < 2 or any(value.ndim != 4 for value in kernels[:-1]):
                 continue
             mobile = kernels[1].shape[sides] != (1, 1)
-            expected = list(_in_order(mobile, len(kernels)))
+            expected = list(_in_order(mobile, len(kernels), biased=len(values) == 2 * len(kernels)))
             if [value.ndim > 1 for value in values] != [kernel for _, _, kernel in expected]:
                 continue
             source = Source("order", MobileNetV1 if mobile else ShuffleNetV1, {}, turn)
@@ -131,14 +131,20 @@ def _by_order(bare: Mapping[str, str], held: Mapping[str, Array]) -> Match | Non
     return None
 
 
-def _in_order(mobile: bool, kernels: int) -> Iterable[tuple[str, str, bool]]:
-    """Yield name, part and whether it is a kernel of each array of a network with so many kernels."""
+def _in_order(mobile: bool, kernels: int, biased: bool) -> Iterable[tuple[str, str, bool]]:
+    """Yield name, part and whether it is a kernel of each array of a network with so many kernels.
+
+    A convolution is followed by batch norm or, where that is folded, by a bias.
+    """
     parts, layer = (BLOCK, "block") if mobile else (UNIT, "unit")
     convolutions = ["stem.conv"]
     convolutions += [f"{layer}{n}.{part}" for n in range(1, (kernels - 2) // len(parts) + 1) for part in parts]
     for convolution in convolutions:
         part = convolution.partition(".")[2]
         yield f"{convolution}.weight", part, True
+        if biased:
+            yield f"{convolution}.bias", part, False
+            continue
         norm = "stem.norm" if part == "conv" else f"{convolution}_norm"
         for array in NORM:
             yield f"{norm}.{array}", "norm", False

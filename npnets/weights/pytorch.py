@@ -8,7 +8,8 @@
                             0 reduce  1 norm  2 ReLU  3 shuffle  4 depthwise  5 norm  6 shuffle  7 expand  8 norm
     both         classifier
 
-At one of a branch's two places for the shuffle stands `nn.Identity`.
+At one of a branch's two places for the shuffle stands `nn.Identity`; and in the place of each norm where batch norm is
+folded, behind a convolution with a bias.
 """
 
 import re

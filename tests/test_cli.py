@@ -374,12 +374,9 @@ def test_resume_of_a_training_that_is_complete(npnets_, folder):
         (("--body", "paper", "--model", "shufflenet", "--groups", "5"), "`groups` (=5) at `scale` (=1.0) is not in"),
         (
             ("--data", "cifar"),
-            "`--data` (='cifar') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', 'cifar10', or a",
+            "`--data` (='cifar') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', 'cifar10', or",
         ),
-        (
-            ("--data", "empty"),
-            "`--data` (='empty') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', 'cifar10', or",
-        ),
+        (("--data", "empty"), "(data_batch_1.bin and so on), or with a folder of pictures for each class"),
         (("--data", "file"), "`--data` (='file') must be one of"),
         (("--data", "cut"), "train-images-idx3-ubyte"),
         (("--out", "file"), "`--out` (=file) is not a folder, or one above it is not"),

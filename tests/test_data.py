@@ -18,7 +18,8 @@ from hypothesis.extra import numpy as hnp
 
 from npnets import data
 from npnets._optional import need
-from npnets.data import idx, sources
+from npnets.data import augment, idx, sources
+from npnets.data import images as images_module
 
 pytestmark = pytest.mark.quick
 
@@ -391,6 +392,53 @@ def test_crop_flip_takes_every_place_equally_often():
     assert abs(flipped - 4000) < 5 * np.sqrt(2000)
 
 
+SQUARES = st.tuples(st.integers(0, 3), st.integers(1, 6), st.sampled_from([1, 3])).flatmap(
+    lambda shape: hnp.arrays(np.uint8, (shape[0], shape[1], shape[1], shape[2]))
+)
+
+
+@given(x=SQUARES, seed=st.integers(0, 2**32), least=st.sampled_from([0.08, 0.5, 1.0]))
+def test_resized_crops_are_parts_of_the_image(x, seed, least):
+    before, boxes = x.copy(), []
+
+    def note(image, box, side):
+        boxes.append(box)
+        return images_module.resized(image, box, side)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augment, "resized", note)
+        out = data.random_resized_crop(x, np.random.default_rng(seed), least)
+    assert (out.shape, out.dtype, np.shares_memory(out, x)) == (x.shape, np.uint8, False)
+    assert np.array_equal(x, before)
+    assert np.array_equal(out, data.random_resized_crop(x, np.random.default_rng(seed), least))
+    for image, made, (top, left, height, width) in zip(x, out, boxes, strict=True):
+        assert min(top, left, height - 1, width - 1) >= 0
+        assert max(top + height, left + width) <= len(x[0])
+        assert made.min() >= image[top : top + height, left : left + width].min()
+        assert made.max() <= image[top : top + height, left : left + width].max()
+
+
+def test_resized_crops_have_all_sizes_shapes_and_places(monkeypatch):
+    boxes = []
+    side, count = 1000, 4000
+    x = np.broadcast_to(np.zeros((1, 1, 1, 1), np.uint8), (count, side, side, 1))
+    monkeypatch.setattr(augment.np, "empty_like", lambda x: np.zeros((len(x), 1, 1, 1), np.uint8))
+    monkeypatch.setattr(augment, "resized", lambda image, box, side: boxes.append(box) or 0)
+    data.random_resized_crop(x, np.random.default_rng(0), 0.25)
+    top, left, height, width = np.array(boxes).T
+    whole = (height < side) & (width < side)  # the others were cut off
+    share, ratio = (height * width / side**2)[whole], np.log(height / width)[whole] / np.log(4 / 3)
+    assert share.min() > 0.249
+    assert abs(ratio).max() < 1.01
+    assert abs(ratio.mean()) < 5 * ratio.std() / np.sqrt(len(ratio))
+    assert abs(ratio.std() - np.sqrt(1 / 3)) < 0.05
+    small = share[share < 0.5]  # none of these is ever cut off
+    assert abs(small.mean() - 0.375) < 5 * 0.25 / np.sqrt(12 * len(small))
+    for at, free in (top, side - height), (left, side - width):
+        place = at[free > 100] / free[free > 100]
+        assert abs(place.mean() - 0.5) < 5 / np.sqrt(12 * len(place))
+
+
 @given(x=IMAGES.filter(lambda x: x.size))
 def test_statistics_and_normalise(x):
     mean, std = data.channel_statistics(x)
@@ -469,6 +517,17 @@ RNG = np.random.default_rng(0)
             TypeError,
             "`padding` (=1.5) must be a whole number",
         ),
+        (
+            lambda: data.random_resized_crop(ONE_IMAGE[:, :1], RNG),
+            ValueError,
+            "`images` must be squares, and are 1 x 2",
+        ),
+        (
+            lambda: data.random_resized_crop(ONE_IMAGE, RNG, 0),
+            ValueError,
+            "`least` (=0) must be greater than 0 and finite",
+        ),
+        (lambda: data.random_resized_crop(ONE_IMAGE, RNG, 1.1), ValueError, "`least` (=1.1) must be at most 1"),
     ],
 )
 def test_messages(call, kind, message):

@@ -280,7 +280,7 @@ def test_the_command(run):
     assert "frozen: stem, block1" in out
     status, out, _ = run(*INIT, "--epochs", 2, "--freeze", "all-but-classifier", "--out", "most")
     assert status == 0
-    assert "each image goes once through the frozen layers, and then only through the classifier" in out
+    assert "each image goes once through the frozen layers, then only through the rest" in out
     assert from_pretrained("most/checkpoint.safetensors").classes == ("a", "b", "c", "d")
 
 

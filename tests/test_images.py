@@ -5,6 +5,7 @@ import json
 import struct
 import sys
 import textwrap
+import types
 import zlib
 
 import numpy as np
@@ -210,6 +211,18 @@ def test_heic_names_its_plug_in(tmp_path, brand, monkeypatch):
     path.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + bytes(64))
     with pytest.raises(ModuleNotFoundError, match=f"^{path} is HEIC, .* a plug-in: pip install pillow-heif$"):
         decode(path)
+
+
+def test_heic_is_read_with_its_plug_in(tmp_path, monkeypatch):
+    """Here one that takes anything for a picture; the real one is asked in the same way."""
+    plug_in = types.ModuleType("pillow_heif")
+    plug_in.register_heif_opener = lambda: Image.register_open("HEIF", lambda file, name: Image.fromarray(COLOUR))
+    monkeypatch.setitem(sys.modules, "pillow_heif", plug_in)
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    path = tmp_path / "IMG_0001.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
+    assert np.array_equal(decode(path), COLOUR)
 
 
 def test_a_missing_file_is_an_os_error(tmp_path):

@@ -22,6 +22,7 @@ from pytorchcv.models import mobilenet, shufflenet
 
 import npnets
 from npnets._config import IMPLEMENTATIONS
+from npnets.layers import BatchNorm
 from npnets.ops import softmax_cross_entropy
 
 implementations = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -166,6 +167,42 @@ def test_ten_steps(name):
         state = net.state_dict()
         for array, other in zip(state.values(), torch_networks.unload(module, state).values(), strict=True):
             assert_near(array, other)
+
+
+FROZEN = {
+    "the first layers": (
+        Case("MobileNetV1", {"width": 0.25, "num_classes": 10}, (65, 57), 12, 1.5),
+        ("stem", "block1"),
+    ),
+    "some between": (Case("MobileNetV1", {"width": 0.25, "num_classes": 10}, (65, 57), 12, 1.5), ("block2", "block7")),
+    "units": (Case("ShuffleNetV1", {"scale": 0.5, "num_classes": 10}, (33, 40), 6, 1.5), ("stem", "stage3_unit1")),
+    "the classifier": (Case("ShuffleNetV1", {"scale": 0.5, "num_classes": 10}, (33, 40), 6, 1.5), ("classifier",)),
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_frozen_steps(name):
+    """PyTorch's parameters without gradients, and its batch norms in eval mode."""
+    case, names = FROZEN[name]
+    net = case.numpy().train().freeze(*names)
+    module = torch_networks.module(case).train()
+    for parameter, path in zip(module.parameters(), net.parameters(), strict=True):
+        parameter.requires_grad_(path.split(".")[0] not in names)
+    norms = [path for path, layer in net.layers() if isinstance(layer, BatchNorm)]
+    for norm, path in zip([m for m in module.modules() if isinstance(m, torch.nn.BatchNorm2d)], norms, strict=True):
+        norm.train(path.split(".")[0] not in names)
+    theirs = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], **HYPERPARAMETERS)
+    own = npnets.SGD(net, **HYPERPARAMETERS)
+    x, labels = case.images(), np.arange(case.batch) % 10
+    for _ in range(3):
+        theirs.zero_grad()
+        loss = F.cross_entropy(module(torch_networks.tensor(x)), torch.from_numpy(labels))
+        loss.backward()
+        theirs.step()
+        assert abs(npnets.train_step(net, own, x, labels) - loss.item()) <= 1e-10 * loss.item()
+    state = net.state_dict()
+    for array, other in zip(state.values(), torch_networks.unload(module, state).values(), strict=True):
+        assert_near(array, other)
 
 
 @implementations

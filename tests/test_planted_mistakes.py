@@ -42,6 +42,10 @@ def named(case):
     return f"test_exact.py::test_named_case[{case}]"
 
 
+def finetune(what):
+    return f"test_finetune.py::test_{what}"
+
+
 def simd(what):
     return f"test_simd.py::test_{what}"
 
@@ -480,6 +484,27 @@ MISTAKES = {
     "vector depthwise tile: the weights of the first vector for all": Mistake(
         "kernels/_vectors.py", "weights = builder.gep(panel, [builder.mul(m, step)])", "weights = panel",
         simd("weigh_tile"), "vectors",
+    ),
+    # -- data and training
+    "SGD: frozen layers moved": Mistake(
+        "train/sgd.py", "if name in frozen:", "if name in ():",
+        finetune("what_is_frozen_stays_and_the_rest_moves[first]"), "numpy",
+    ),
+    "training mode: frozen batch norms too": Mistake(
+        "models/network.py", "training and not layer.frozen", "training",
+        finetune("what_is_frozen_stays_and_the_rest_moves[first]"), "numpy",
+    ),
+    "frozen first layers: the last of them trained": Mistake(
+        "train/step.py", "frozen[name] = trained.pop(name)", "frozen[name] = trained.pop(name)\n        break",
+        finetune("features_once_are_what_the_layers_compute"), "numpy",
+    ),
+    "a crop of random size: always in the corner": Mistake(
+        "data/augment.py", "rng.integers(0, H - sides + 1)", "rng.integers(0, H - sides + 1) * 0",
+        "test_data.py::test_resized_crops_have_all_sizes_shapes_and_places", "numpy",
+    ),
+    "a folder's split: by the place in the list": Mistake(
+        "data/folder.py", "{name}/{file.name}", "{name}/{files.index(file)}",
+        "test_folder.py::test_a_picture_stays_in_its_half", "numpy",
     ),
 }  # fmt: skip
 

@@ -14,6 +14,9 @@ Made = TypeVar("Made")
 def ahead(make: Callable[[Given], Made], given: Iterable[Given], *, batches: int = 2) -> Iterator[Made]:
     """Yield make(x) for each x, as `map` does, and have another thread make the next ones already.
 
+    It gains time where a core is free for it. The kernels of a network use them all: on two cores, with images of 224 x
+    224, npnets' own trainer was no faster with it, and makes its batches itself.
+
     What `make` returns must depend on its argument alone, on the seed of a batch's random numbers for example; then no
     thread can change anything. An exception in `make` is raised where its result is asked for. The thread ends with the
     last batch, with the first exception, and as soon as the iterator is closed or forgotten.

@@ -149,7 +149,7 @@ def _introduce(trainer: Trainer, console: Any, note: str) -> None:
         )
         console.print(f"    frozen: {', '.join(settings.freeze)}; {trained:,} parameters are trained")
         if trainer.once:
-            console.print("    each image goes once through the frozen layers, and then only through the classifier")
+            console.print("    each image goes once through the frozen layers, then only through the rest")
     console.print(f"    {count.parameters:,} parameters, {count.mult_adds:,} mult-adds an image")
     console.print(
         f"    {data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images, {side}, "

@@ -8,7 +8,7 @@ all random numbers, and a training that was resumed takes the same steps, bit fo
 import copy
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -17,7 +17,7 @@ import numpy as np
 
 from npnets import _check
 from npnets._check import Array
-from npnets.data import Dataset, ahead, channel_statistics, random_crop_flip, random_resized_crop
+from npnets.data import Dataset, channel_statistics, random_crop_flip, random_resized_crop
 from npnets.models import Network, fold_batch_norm
 from npnets.models.description import describe, network_of, preprocessing_of
 from npnets.models.geometry import check_fits
@@ -105,8 +105,6 @@ class Trainer:
         self.net.classes = self.dataset.classes
         self.net.freeze(*settings.freeze)
         self.optimizer = self._optimizer(self.net)
-        self._loader: Iterator[tuple[Array, Array]] | None = None
-        self._loaded = (0, 0)
 
     def _fresh(self) -> Network:
         """Return the network that the settings describe, for images as these are."""
@@ -144,7 +142,7 @@ class Trainer:
         if self.position == self.steps_per_epoch:
             raise RuntimeError("the epoch is complete: call finish_epoch() before its next step")
         self.optimizer.lr = self._rate(self.steps_done)
-        x, labels = self._next()
+        x, labels = self._batch(self.position)
         self.net.train()
         with np.errstate(all="ignore"):  # what overflows here shows in the loss
             loss, logits = self._take(self.net, self.optimizer, x, labels)
@@ -329,37 +327,24 @@ class Trainer:
             return step_with_logits(net, optimizer, x, labels, self.settings.label_smoothing)
         return step_from(x, split(net)[1], optimizer, labels, self.settings.label_smoothing)
 
-    def _next(self) -> tuple[Array, Array]:
-        """Return what `_batch` does of the step that is to be taken; the images of the following ones are under way."""
-        at = self.epoch, self.position
-        if self._loader is None or self._loaded != at:
-            self._loader = ahead(self._images, [(self.epoch, step) for step in range(at[1], self.steps_per_epoch)])
-        self._loaded = self.epoch, self.position + 1
-        return self._given(*next(self._loader))
-
     def _batch(self, position: int) -> tuple[Array, Array]:
-        """Return the input of a step of this epoch, and the labels."""
-        return self._given(*self._images((self.epoch, position)))
+        """Return the input of a step of this epoch, and the labels.
 
-    def _given(self, x: Array, labels: Array) -> tuple[Array, Array]:
-        """Return features in the place of images, where only the classifier is trained."""
-        return (x if self._features is None or self.once else self._features(x)), labels
-
-    def _images(self, at: tuple[int, int]) -> tuple[Array, Array]:
-        """Return the images of a step (epoch, position), cut out, moved, mirrored and normalised, and their labels."""
-        epoch, position = at
+        These are images, cut out, moved, mirrored and normalised; or, where only the classifier is trained, features.
+        """
         settings, data = self.settings, self.dataset
-        order = np.random.default_rng([settings.seed, epoch]).permutation(len(data.x_train))
+        order = np.random.default_rng([settings.seed, self.epoch]).permutation(len(data.x_train))
         chosen = order[position * settings.batch_size :][: settings.batch_size]
         labels = data.y_train[chosen]
         if self.once:
             return self._train_features[chosen], labels
-        images, rng = data.x_train[chosen], np.random.default_rng([settings.seed, epoch, position])
+        images, rng = data.x_train[chosen], np.random.default_rng([settings.seed, self.epoch, position])
         if settings.resized_crop:
             images = random_resized_crop(images, rng, settings.resized_crop)
         if settings.crop or settings.flip:
             images = random_crop_flip(images, rng, padding=settings.crop, flip=settings.flip)
-        return self.net.preprocess(images), labels
+        x = self.net.preprocess(images)
+        return x if self._features is None else self._features(x), labels
 
     @cached_property
     def once(self) -> bool:

@@ -1,7 +1,7 @@
 """One step of training."""
 
 from npnets._check import Array
-from npnets._config import implementation
+from npnets._config import functions, implementation
 from npnets.models import Network
 from npnets.ops import softmax_cross_entropy
 from npnets.train.fused import program_for
@@ -56,7 +56,7 @@ def step_with_logits(
     if optimizer.net is not net:
         raise ValueError("`optimizer` must be that of `net`, and moves the parameters of another network")
     program = None
-    if implementation() == "numba":
+    if implementation() == "numba" and not functions():  # a function of the reader's stands in the layers
         x = net.images(x)
         program = program_for(net, x.shape)
     if program is not None:

@@ -115,7 +115,8 @@ def _whole_numbers(name: str, given: dict[str, Any]) -> Ints | None:
                                                             and padding[0] == padding[1]):  # fmt: skip
         given["padding"] = _one("padding", padding, name, 0)
         return None
-    x, kernel = given["x"], given.get("weight", given.get("depthwise_weight")).shape[:2]
+    x, weight = given["x"], given["weight" if "weight" in given else "depthwise_weight"]
+    kernel = weight.shape[:2]
     window = _check.window(x.shape[1:3], kernel, given["stride"], padding, given["dilation"])
     given["x"] = pad(x, kernel, window.out, window.stride, window.before, window.dilation)
     given["padding"] = 0

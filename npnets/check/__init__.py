@@ -1,0 +1,10 @@
+"""`npnets check`: does a function of the reader's compute what the equation says, and if not, what is wrong with it?
+
+`operations` knows the arguments and the letters of each operation, `cases` makes calls of growing size, `callers` calls
+the function in a process of its own (`child`), `compare` compares, `terms` finds out what a function sums, `mistakes`
+holds functions that go wrong in known ways, `words` says it, and `report` puts it together.
+"""
+
+from npnets.check.report import Report, check, check_files
+
+__all__ = ["Report", "check", "check_files"]

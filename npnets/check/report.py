@@ -1,5 +1,6 @@
 """A check from beginning to end, and what it found."""
 
+import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -93,11 +94,10 @@ class Finding(NamedTuple):
         lines.append("")
         if failed.error:
             lines += _wrapped(f"There it {_verb(failed.error)}", 2)
-        for one in self.told:
-            lines += _wrapped(one.text, 2)
-            if one.words:
-                lines += ["", *_wrapped(one.words, 2)]
-            lines.append("")
+        for at, one in enumerate(self.told):
+            lines += [*_wrapped(one.text, 2), ""]
+            if one.words and one.words not in [later.words for later in self.told[at + 1 :]]:  # once for all of them
+                lines += [*_wrapped(one.words, 2), ""]
         for note in self.notes:
             lines += _wrapped(note, 2)
         return lines
@@ -337,14 +337,13 @@ def _adjoint(forward: Finding, backward: Finding) -> tuple[str, ...]:
 
 
 def _equation(operation: Operation) -> list[str]:
-    """Return the first line of the operation's documentation, which has the equation, and the lines of a gradient's."""
-    text = getattr(ops, operation.name).__doc__ or ""
+    """Return the equation, which is in the first line of the operation's documentation, or after it."""
+    text = inspect.getdoc(getattr(ops, operation.name)) or ""
     first, _, rest = text.partition("\n")
-    lines = _wrapped(first.strip(), 2)
-    if "    ::\n" in rest:
-        block = textwrap.dedent(rest.split("    ::\n\n")[1].split("\n\n")[0])
-        lines += ["", *("    " + line for line in block.splitlines())]
-    return lines
+    if rest.startswith("\n::\n"):
+        return ["  " + line for line in textwrap.dedent(rest.split("\n\n")[1]).splitlines()]
+    _, colon, equation = first.rstrip(".").partition(": ")
+    return _wrapped(equation if colon and "=" in equation else first, 2)
 
 
 def _which(done: Run) -> str:

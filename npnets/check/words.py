@@ -54,7 +54,9 @@ def arrays(operation: Operation, case: Case) -> list[str]:
 
 
 def _rows(label: str, value: Array) -> list[str]:
-    text = np.array2string(value, formatter={"all": number}, separator=" ", threshold=SHOWN_VALUES + 1)  # type: ignore[call-overload]
+    width = max(len(number(one)) for one in value.flat)
+    formatter: Any = {"all": lambda one: number(one).rjust(width)}
+    text = np.array2string(value, formatter=formatter, separator=" ")
     first, *rest = text.splitlines()
     return [f"{label} = {first}", *(" " * (len(label) + 3) + line for line in rest)]
 

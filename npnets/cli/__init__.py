@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, train, warmup
+from npnets.cli import bench, check, exercise, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
-COMMANDS = {"train": train, "bench": bench, "warmup": warmup}
+COMMANDS = {"train": train, "bench": bench, "check": check, "exercise": exercise, "warmup": warmup}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

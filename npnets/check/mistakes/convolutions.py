@@ -6,7 +6,7 @@ channel, a pointwise one a kernel of 1 x 1.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,6 @@ class Walk:
     order: str = "windows"
     replaces: bool = False
     scale: float = 1.0
-    sizes: bool = field(default=True)
 
     @property
     def kernel(self) -> Ints:
@@ -162,6 +161,8 @@ def mistakes(operation: str, result: str) -> Iterator[Mistake]:
         words = _IN_GRADIENTS.get((key, result), words)
         if operation.startswith("pointwise") and key not in _OF_CHANNELS:
             continue
+        if result != "out" and key in _OF_SIZES:
+            continue
         yield Mistake(key, words, _model(operation, result, change))
 
 
@@ -182,8 +183,7 @@ def _set(resize: bool = False, **fields: Any) -> Change:
     """Return a change of some fields; what depends on the walk is a function of it."""
 
     def change(w: Walk) -> None:
-        values = {name: value(w) if name not in ("entry",) and callable(value) else value
-                  for name, value in fields.items()}  # fmt: skip
+        values = {name: value(w) if callable(value) else value for name, value in fields.items()}
         for name, value in values.items():
             setattr(w, name, value)
         if resize:
@@ -438,6 +438,10 @@ _CHANGES: dict[str, tuple[str, Change]] = {
 
 _OF_CHANNELS = ("groups interleaved", "inputs interleaved", "both interleaved", "groups reversed", "first group",
                 "one kernel", "first input", "last input", "swapped channels", "replaced")  # fmt: skip
+
+# What gives the output another size: a gradient is told the size by dout.
+_OF_SIZES = ("stride ignored", "stride of rows", "stride of columns", "padding ignored", "padding before",
+             "padding after", "dilation ignored", "dilation of rows", "dilation of columns", "padding same")  # fmt: skip
 
 _NOT_TURNED = "the kernel is not turned by 180 degrees: dF is a convolution of dG with the kernel flipped"
 _OVERLAP = ("the gradient is not added up where windows overlap: a pixel gets that of one window only"

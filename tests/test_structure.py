@@ -26,9 +26,9 @@ GROUPS = (
     ("ops",),
     ("layers", "preprocessing"),
     ("models",),
-    ("plan", "train", "weights", "cost", "data", "testing"),
+    ("plan", "train", "weights", "cost", "data"),
     ("",),  # npnets/__init__.py: the public names
-    ("bench", "check", "explain", "warmup"),
+    ("bench", "check", "explain", "testing", "warmup"),
     ("cli", "__main__"),
 )
 GROUP = {name: group for group, names in enumerate(GROUPS) for name in names}

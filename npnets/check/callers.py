@@ -23,7 +23,10 @@ from npnets.check.operations import Operation
 MOST_BYTES = 2**26
 
 # Seconds to load a file in (PyTorch takes some), and how many times a call's seconds all calls may take together.
-LOADING, TOGETHER = 120.0, 30
+LOADING, TOGETHER = 60.0, 60
+
+# Seconds are counted in steps of this length, so that those do not count in which a computer sleeps.
+TICK = 0.1
 
 
 class Answer(NamedTuple):
@@ -63,7 +66,9 @@ class Caller(Protocol):
         """End what was begun."""
 
 
-def request(function: str, kind: str, operation: Operation, case: Case, layout: str) -> tuple[dict[str, Any], list[Any]]:
+def request(
+    function: str, kind: str, operation: Operation, case: Case, layout: str
+) -> tuple[dict[str, Any], list[Any]]:
     """Return the header and the arrays that ask for a call."""
     arrays: list[Any] = []
 
@@ -122,7 +127,7 @@ class Process:
     def __init__(self, functions: Mapping[str, tuple[str, str]], seconds: float, megabytes: int) -> None:
         self._functions = json.dumps([[name, path, wanted] for name, (path, wanted) in functions.items()])
         self._seconds, self._bytes = seconds, megabytes * 2**20
-        self._left = TOGETHER * seconds
+        self._left = dict.fromkeys(functions, TOGETHER * seconds)
         self._modules: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._frames: queue.SimpleQueue[tuple[dict[str, Any], list[Any]] | None] = queue.SimpleQueue()
@@ -136,10 +141,13 @@ class Process:
         )  # fmt: skip
         self._frames = queue.SimpleQueue()
         threading.Thread(target=_receive, args=(self._process.stdout, self._frames), daemon=True).start()
-        header, _ = self._next(LOADING, "was not loaded")
-        if "error" in header:
+        try:
+            header, _ = self._next(LOADING, "loading it did not end")
+            if "error" in header:
+                raise ValueError(header["error"])
+        except ValueError as error:
             self.close()
-            raise ValueError(f"the file could not be loaded: {header['error']}")
+            raise ValueError(f"the file could not be loaded: {error}") from None
         self._modules = tuple(name for name in ("torch", "jax") if name in header["modules"])
 
     def call(self, function: str, kind: str, operation: Operation, case: Case, layout: str) -> Answer:
@@ -151,8 +159,8 @@ class Process:
             with contextlib.suppress(BrokenPipeError):  # it has ended, which `_next` will tell
                 child.write(self._process.stdin, *request(function, kind, operation, case, layout))  # type: ignore[arg-type]
             begin = time.perf_counter()
-            answer = _answer(*self._next(min(self._seconds, self._left), "did not return"))
-            self._left -= time.perf_counter() - begin
+            answer = _answer(*self._next(min(self._seconds, self._left[function]), "did not return"))
+            self._left[function] -= time.perf_counter() - begin
         except (ValueError, KeyError, TypeError) as error:
             self.close()
             return Answer([], [], [], str(error) or "its process answered nonsense", ended=True)
@@ -179,11 +187,16 @@ class Process:
                     stream.close()
 
     def _next(self, seconds: float, what: str) -> tuple[dict[str, Any], list[Any]]:
-        try:
-            frame = self._frames.get(timeout=max(seconds, 0.001))
-        except queue.Empty:
+        left = seconds
+        while left > 0:
+            try:
+                frame = self._frames.get(timeout=min(left, TICK))
+                break
+            except queue.Empty:
+                left -= TICK
+        else:
             limit = f"within {seconds:g} s" if seconds >= self._seconds else "within the time for all calls together"
-            raise ValueError(f"{what} {limit}") from None
+            raise ValueError(f"{what} {limit}")
         if frame is not None:
             return frame
         assert self._process is not None

@@ -96,7 +96,9 @@ def answer_to(
         given = [convert(kind, array) for array in arrays]
 
         def argument(value: Any) -> Any:
-            return given[value["array"]] if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+            return (
+                given[value["array"]] if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+            )
 
         returned = function(
             *(argument(one) for one in header["positional"]),
@@ -136,7 +138,7 @@ def plain(value: Any) -> Any:
 def explain(error: BaseException, file: str) -> str:
     """Return what was raised and the last line of the function's file where it came from."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:500]
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename != __file__]
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if one.line and one.filename != __file__]
     own = [one for one in frames if one.filename == file] or frames[-1:]
     return f"{text} ({os.path.basename(own[-1].filename)}, line {own[-1].lineno}: {own[-1].line})" if own else text
 

@@ -30,9 +30,9 @@ def exercise(name: str, module: str) -> str:
     operations = [forward]
     if f"{forward.name}_backward" in ops.__all__:
         operations.append(find(f"{forward.name}_backward"))
-    checked = f"    conforms({forward.name!r}, f\"{{__file__}}:{forward.name}\""
+    checked = f'    conforms({forward.name!r}, f"{{__file__}}:{forward.name}"'
     if len(operations) > 1:
-        checked += f", f\"{{__file__}}:{operations[1].name}\""
+        checked += f', f"{{__file__}}:{operations[1].name}"'
     command = f"npnets check {forward.name} {module}.py" + (f" --backward {module}.py" if len(operations) > 1 else "")
     head = f'''"""Exercise: {forward.name}.
 

@@ -2,7 +2,7 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from npnets import _check, ops
 from npnets._check import Array
 from npnets.check import words
 from npnets.check.callers import Caller, Here, Process
-from npnets.check.cases import Case, cases
+from npnets.check.cases import LARGE, Case, cases
 from npnets.check.child import KINDS
 from npnets.check.compare import Difference, Outcome, Run, outcome, run
 from npnets.check.mistakes import recognise
@@ -204,9 +204,7 @@ def check_files(
         caller.close()
 
 
-def _checked(
-    name: str, caller: Caller, labels: Mapping[str, str], layout: str, arrays: str | None
-) -> Report:
+def _checked(name: str, caller: Caller, labels: Mapping[str, str], layout: str, arrays: str | None) -> Report:
     operations = {"forward": find(name)}
     _check.one_of("layout", layout, LAYOUTS)
     if arrays is not None:
@@ -270,7 +268,7 @@ def _told(
             mistake, explained = recognise(operation, one.result, done.outcomes)
             if mistake is not None:
                 key = mistake.key
-                text = f"{mistake.words[0].upper()}{mistake.words[1:]}. With this mistake alone {_all(explained)} explained."
+                text = f"{_capital(mistake.words)}. {_explained(explained)}"
         if again is not None and one.kind == "value" and value is not None:
 
             def result(case: Case, number: int = number) -> Array | None:
@@ -287,8 +285,14 @@ def _told(
     return tuple(told)
 
 
-def _all(count: int) -> str:
-    return f"what it returns in all {count} cases is" if count > 1 else "what it returns is"
+def _capital(text: str) -> str:
+    """Return a text as the beginning of a sentence; the letters of formulas stay as they are."""
+    return text if text[1].isupper() or text.startswith("dx") else text[0].upper() + text[1:]
+
+
+def _explained(count: int) -> str:
+    where = f"in all {count} cases" if count > 1 else "there"
+    return f"A function with this mistake and no other returns the same as yours {where}."
 
 
 def _rounded(one: Difference) -> tuple[str, str]:
@@ -306,8 +310,10 @@ def _adjoint(forward: Finding, backward: Finding) -> tuple[str, ...]:
         if ahead.error or back.error or any(one is None for one in (*ahead.found, *back.found)):
             continue
         out, dout = ahead.found[0], given["dout"]
-        if not back.found or out is None or out.shape != dout.shape or dout.dtype != np.float64:
+        if out is None or not back.found or out.shape != dout.shape or dout.dtype != np.float64:
             continue
+        if any(abs(one).max(initial=0) >= LARGE for case in (ahead.case, back.case) for one in case.arrays().values()):
+            continue  # large are the first arrays of each, which are not the same ones
         pairs = [(backward.operation.symbols[name], gradient, ahead.case.arguments[name[1:]])
                  for name, gradient in zip(backward.operation.results, back.found, strict=True)]  # fmt: skip
         if any(gradient is None or gradient.shape != value.shape for _, gradient, value in pairs):
@@ -359,7 +365,7 @@ def _which(done: Run) -> str:
 
 def _verb(error: str) -> str:
     """Return what an error does, as the rest of a sentence that begins with "it"."""
-    if error.startswith(("did not", "was not")):
+    if error.startswith("did not"):
         return error + "."
     if error.startswith("its process"):
         return "came to no end: " + error + "."
@@ -369,8 +375,3 @@ def _verb(error: str) -> str:
 def _wrapped(text: str, indent: int) -> list[str]:
     space = " " * indent
     return textwrap.wrap(text, WIDTH, initial_indent=space, subsequent_indent=space, break_long_words=False)
-
-
-def outcomes_of(report: Report) -> Sequence[Outcome]:
-    """Return the outcomes of the first function."""
-    return report.findings[0].run.outcomes

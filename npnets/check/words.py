@@ -44,6 +44,8 @@ def arrays(operation: Operation, case: Case) -> list[str]:
         if len(spatial) != 2:
             lines += _rows(symbol.letter, value)
             continue
+        if spatial[1] == value.ndim - 2 and value.shape[spatial[0]] == value.shape[spatial[1]] == 1:  # one pixel
+            spatial, others = [value.ndim - 1], list(range(value.ndim - 1))
         for index in np.ndindex(*(value.shape[axis] for axis in others)):
             where: list[Any] = [slice(None)] * value.ndim
             for axis, at in zip(others, index, strict=True):
@@ -116,8 +118,12 @@ def sentence(
         missing, extra = [], []
         parts.append(_listed([teller.moved(*one) for one in moved], "and "))
     if missing:
-        many = f"{len(missing)} of its {np.count_nonzero(right)} terms are missing: " if len(missing) > 1 else "the term "
-        parts.append(many + _listed([teller.term(one) for one in missing]) + (" is missing" if len(missing) == 1 else ""))
+        many = (
+            f"{len(missing)} of its {np.count_nonzero(right)} terms are missing: " if len(missing) > 1 else "the term "
+        )
+        parts.append(
+            many + _listed([teller.term(one) for one in missing]) + (" is missing" if len(missing) == 1 else "")
+        )
     if extra:
         many = f"{len(extra)} terms do not belong there: " if len(extra) > 1 else "the term "
         parts.append(many + _listed([teller.term(one) for one in extra])
@@ -239,7 +245,9 @@ def where(outcomes: Sequence[Outcome]) -> str:
     differ = [one.case.arguments for one in outcomes if not one.agrees]
     for without, having, test in FEATURES if agree else ():
         if all(map(test, differ)) and not any(map(test, agree)):
-            return f"It agrees in all {len(agree)} cases with {without}, and differs in all {len(differ)} with {having}."
+            return (
+                f"It agrees in all {len(agree)} cases with {without}, and differs in all {len(differ)} with {having}."
+            )
     for without, having, test in FEATURES if agree else ():
         if all(map(test, differ)) and sum(map(test, agree)) < len(agree):
             quiet = sum(not test(one) for one in agree)

@@ -56,9 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arrays", choices=KINDS, help="what your function takes (default: that with which it does best)"
     )
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, metavar="S", help="that one call may take (default: 10)"
-    )
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="that one call may take (default: 10)")
     parser.add_argument(
         "--memory", type=int, default=4096, metavar="MB", help="that it may hold, on Linux (default: 4096)"
     )

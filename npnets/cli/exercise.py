@@ -25,7 +25,9 @@ examples:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `npnets exercise`."""
     parser.add_argument("operation", metavar="OP", help="conv2d, channel_shuffle, batch_norm_train, ...")
-    parser.add_argument("--out", metavar="FILE", help="where to (default: OP.py; an existing file is never overwritten)")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where to (default: OP.py; an existing file is never overwritten)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

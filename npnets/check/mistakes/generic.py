@@ -23,7 +23,9 @@ def mistakes(operation: Operation, result: str) -> Iterator[Mistake]:
     for other, name in enumerate(operation.results):
         if other != number:
             yield Mistake(
-                "order", f"it is `{name}`: {', '.join(operation.results)} is the order", _changed(operation, other, _same)
+                "order",
+                f"it is `{name}`: {', '.join(operation.results)} is the order",
+                _changed(operation, other, _same),
             )
 
 
@@ -53,14 +55,22 @@ def _changes(operation: Operation, result: str) -> Iterator[tuple[str, str, Chan
     if axes.startswith("b") and len(axes) > 1:
         yield "first image", "only the first image of the batch is computed", _first_image
         yield "last image", "only the last image of the batch is computed", _last_image
-        yield "one image", "every image of the batch gets the result of the first", lambda v: np.broadcast_to(v[:1], v.shape)
+        yield (
+            "one image",
+            "every image of the batch gets the result of the first",
+            lambda v: np.broadcast_to(v[:1], v.shape),
+        )
         yield "no batch", "the axis of the batch is missing", lambda v: v[0]
     if len(axes) == 4 and axes.startswith("b"):
         yield "transposed", "rows and columns are swapped in the result", lambda v: v.swapaxes(1, 2)
         yield "upside down", "the rows of the result are in reverse order", lambda v: v[:, ::-1]
         yield "mirrored", "the columns of the result are in reverse order", lambda v: v[:, :, ::-1]
         yield "turned", "the result is turned by 180 degrees", lambda v: v[:, ::-1, ::-1]
-        yield "channels first", "the channels come first: the layout is (B, H, W, C); see --layout NCHW", _channels_first
+        yield (
+            "channels first",
+            "the channels come first: the layout is (B, H, W, C); see --layout NCHW",
+            _channels_first,
+        )
         yield "channels last", "the channels come last: with --layout NCHW it is (B, C, H, W)", _channels_last
     if axes and axes[-1] in "mn":
         yield "channels reversed", "the channels of the result are in reverse order", lambda v: v[..., ::-1]

@@ -161,7 +161,9 @@ def _windows(x: Array, a: Any, value: float = 0.0) -> Any:
     p, s, n = a.padding, a.stride, a.kernel_size
     padded = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), constant_values=value)
     out = [(side + 2 * p - n) // s + 1 for side in x.shape[1:3]]
-    return np.array([[padded[:, s * k : s * k + n, s * l : s * l + n] for l in range(out[1])] for k in range(out[0])]), out
+    return np.array(
+        [[padded[:, s * k : s * k + n, s * l : s * l + n] for l in range(out[1])] for k in range(out[0])]
+    ), out
 
 
 def _pooled(how: Any, value: float = 0.0) -> Made:
@@ -284,7 +286,9 @@ _GLOBAL_DX = [
 # -- batch norm --------------------------------------------------------------------------------------------------------
 
 
-def _norm(a: Any, *, axes: Any = None, ddof: int = 0, variance: Any = None, std: Any = None, gamma: Any = None) -> Array:
+def _norm(
+    a: Any, *, axes: Any = None, ddof: int = 0, variance: Any = None, std: Any = None, gamma: Any = None
+) -> Array:
     """Normalise, with another variance, standard deviation or scale."""
     axes = tuple(range(a.x.ndim - 1)) if axes is None else axes
     mu = a.x.mean(axes, keepdims=True)
@@ -352,7 +356,9 @@ def _closed(a: Any, mean: float = 1, slope: float = 1, n: int | None = None, r: 
     h = (x - a.mean) * a.inv_std
     n = n or len(x)
     dx = dy - mean * dy.sum(0) / n - slope * h * (dy * h).sum(0) / n
-    return np.asarray(((a.weight if gamma is None else gamma) * (a.inv_std if r is None else r) * dx).reshape(a.x.shape))
+    return np.asarray(
+        ((a.weight if gamma is None else gamma) * (a.inv_std if r is None else r) * dx).reshape(a.x.shape)
+    )
 
 
 _TRAIN_DX = [

@@ -1,4 +1,4 @@
-"""`npnets check`: does a function of the reader's compute what the equation says, and if not, what is wrong with it?
+"""`npnets check`: whether a function of the reader's computes what the equation says, and what is wrong if not.
 
 `operations` knows the arguments and the letters of each operation, `cases` makes calls of growing size, `callers` calls
 the function in a process of its own (`child`), `compare` compares, `terms` finds out what a function sums, `mistakes`

@@ -1,6 +1,6 @@
-"""What a function is called with: small whole numbers in shapes that grow, so that the first failing case is a small one.
+"""What a function is called with: small whole numbers in growing shapes, so that the first case that fails is small.
 
-The cases of an operation are not drawn at random. `_GRIDS` names the values that each feature of a call can have (the
+The cases of an operation are not drawn at random. `GRIDS` names the values that each feature of a call can have (the
 sides of the image, the kernel, the stride, ...). Of all their combinations, sorted by the size of the arrays, those are
 kept that show a pair of values that no smaller one has shown: what goes wrong wherever two features meet is met in its
 smallest case.
@@ -92,6 +92,25 @@ def cases(operation: Operation) -> Iterator[Case]:
     yield from (case.cast(np.float32) for case in chosen[:: -(-len(chosen) // 16)])
 
 
+# What an example shows: everything does something, and all of it can be followed on paper.
+EXAMPLE: Features = {
+    "B": 1, "sides": (3, 3), "kernel": (2, 2), "stride": 2, "padding": 1, "dilation": 1, "kernel_size": 2, "C": 1,
+    "M": 2, "N": 3, "n": 3, "groups": 2, "shape": (3, 2), "eps": 0.5, "negative_slope": 0.25, "label_smoothing": 0.0,
+    "count_include_pad": True,
+}  # fmt: skip
+
+
+def example(operation: Operation) -> Case:
+    """Return a case to show."""
+    grid = GRIDS[operation.forward]
+    found = {name: EXAMPLE[name] for name in grid}
+    if "sides" not in grid and "B" in grid:
+        found["B"] = 2
+    if "sides" in grid and "stride" not in grid:
+        found["sides"] = 1, 2
+    return _case(operation, found, seed=1)
+
+
 def _combinations(grid: Features) -> Iterator[Features]:
     for values in product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
@@ -101,7 +120,7 @@ def _covering(features: list[Features]) -> Iterator[Features]:
     """Keep what shows two values together that nothing before it has shown."""
     seen: set[Any] = set()
     for found in features:
-        pairs = set(combinations(found.items(), 2)) or {tuple(found.items())}
+        pairs: set[Any] = set(combinations(found.items(), 2)) or set(found.items())
         if not pairs <= seen:
             seen |= pairs
             yield found
@@ -156,7 +175,7 @@ def _shapes(forward: str, found: Features) -> Shapes:
             names = ("bias",) if forward == "bias_add" else ("weight", "bias", *more)
             return {"x": shape, **dict.fromkeys(names, shape[-1:])}
         case _:
-            return {"x": found["shape"] if "shape" in found else (B, *sides, C)}
+            return {"x": found.get("shape", (B, *sides, C))}
 
 
 def _case(operation: Operation, found: Features, seed: int) -> Case:
@@ -187,7 +206,8 @@ def _values(rng: np.random.Generator, forward: Operation, name: str, shape: tupl
         size = math.prod(shape)
         numbers = rng.permutation(size) - size // 2
         return (numbers if size < 24 else numbers // 3).reshape(shape).astype(np.float64)
-    return _unit(found) * _whole(rng, shape)
+    values: Array = _unit(found) * _whole(rng, shape)
+    return values
 
 
 def _whole(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -200,7 +220,7 @@ def _whole(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 def _unit(found: Features) -> int:
     """Return what makes all means whole numbers: a multiple of the pixels that a window can have."""
     if "kernel_size" in found:
-        return int(math.lcm(*range(1, found["kernel_size"] + 1))) ** 2
+        return math.lcm(*range(1, found["kernel_size"] + 1)) ** 2
     return math.prod(found["sides"]) if set(found) == {"B", "sides", "C"} else 1
 
 

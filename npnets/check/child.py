@@ -30,6 +30,10 @@ _dumps, _loads, _exit = json.dumps, json.loads, os._exit  # which leaves behind 
 LENGTH = 8  # bytes
 
 
+class Unsuitable(Exception):
+    """What a file or a result is not."""
+
+
 def main() -> None:
     """Load the functions that the arguments name, then call them until there is nothing more to read."""
     given, answers = _take_over()
@@ -68,7 +72,7 @@ def load(path: str, name: str) -> Callable[..., Any]:
     sys.path.insert(0, str(file.parent))
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
+        raise Unsuitable(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
@@ -76,10 +80,10 @@ def load(path: str, name: str) -> Callable[..., Any]:
     for part in name.split("."):
         if not hasattr(found, part):
             there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-            raise AttributeError(f"{path} has no function `{name}`: there is {', '.join(there) or 'none'}")
+            raise Unsuitable(f"{path} has no function `{name}`: there is {', '.join(there) or 'none'}")
         found = getattr(found, part)
     if not callable(found):
-        raise TypeError(f"`{name}` in {path} is a {type(found).__name__}, and no function")
+        raise Unsuitable(f"`{name}` in {path} is a {type(found).__name__}, and no function")
     return found  # type: ignore[no-any-return]
 
 
@@ -131,12 +135,14 @@ def plain(value: Any) -> Any:
     if not isinstance(value, _ndarray):
         value = _asarray(value, _float64) if isinstance(value, list | int | float) else _asarray(value)
     if value.dtype.kind not in "biufc":
-        raise TypeError(f"what is returned is no array of numbers, and has the dtype {value.dtype}")
+        raise Unsuitable(f"what it returns must be arrays of numbers, and one has the dtype {value.dtype}")
     return value
 
 
 def explain(error: BaseException, file: str) -> str:
     """Return what was raised and the last line of the function's file where it came from."""
+    if isinstance(error, Unsuitable):
+        return str(error)
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:500]
     frames = [one for one in traceback.extract_tb(error.__traceback__) if one.line and one.filename != __file__]
     own = [one for one in frames if one.filename == file] or frames[-1:]

@@ -1,6 +1,7 @@
 """Running a function on all cases, and comparing what it returns with what npnets returns."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,8 @@ UNITS = 2**10
 TRIED = 16
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True)
+class Difference:
     """How a result differs.
 
     Attributes

@@ -9,46 +9,62 @@ from typing import Any
 import numpy as np
 
 from npnets import ops
-from npnets.check.cases import Case, cases
+from npnets._check import Array
+from npnets.check.cases import Case, example
 from npnets.check.operations import Operation, find
 
-# An example has a few values in its result, and is not the very smallest.
-LEAST_VALUES, MOST_VALUES = 4, 30
+HEAD = '''\
+"""Exercise: {name}.
+
+Write the {functions} below, with loops or with NumPy. How far you are is said by
+
+    pytest {file}
+    {command}
+"""
+
+import numpy as np
+
+from npnets.testing import conforms
 
 
-def exercise(name: str, module: str) -> str:
+'''
+
+TEST = """\
+def test_{name}_conforms():
+    conforms("{name}", {arguments})
+"""
+
+# What is said of these elsewhere, in the words of an operation that this one points to.
+OPTIONS = {
+    "stride, padding, dilation": "s, p and d: whole numbers. p rows and columns of zeros are around the image; d is the "
+    "distance of neighbouring kernel entries on it.",
+    "kernel_size, stride, padding": "Whole numbers: the window's side, s and p.",
+    "kernel_size": "A whole number: the window's side.",
+    "stride": "s, a whole number.",
+    "padding": "p, a whole number: so many rows and columns around the image.",
+}
+
+
+def exercise(name: str, file: str) -> str:
     """Return the text of a starter file.
 
     Parameters
     ----------
     name
         An operation of `npnets.ops`, or the gradient of one: the file has both.
-    module
-        What the file is called, without `.py`.
+    file
+        What the file is called.
     """
-    forward = find(find(name).forward)
-    operations = [forward]
-    if f"{forward.name}_backward" in ops.__all__:
-        operations.append(find(f"{forward.name}_backward"))
-    checked = f'    conforms({forward.name!r}, f"{{__file__}}:{forward.name}"'
-    if len(operations) > 1:
-        checked += f', f"{{__file__}}:{operations[1].name}"'
-    command = f"npnets check {forward.name} {module}.py" + (f" --backward {module}.py" if len(operations) > 1 else "")
-    head = f'''"""Exercise: {forward.name}.
-
-Write the {"functions" if len(operations) > 1 else "function"} below, with loops or with NumPy. Two ways to see how far you are:
-
-    pytest {module}.py
-    {command}
-"""
-
-import numpy as np
-from npnets.testing import conforms
-
-'''
-    functions = "\n\n".join(_function(one) for one in operations)
-    tests = "\n\n".join(_test(one) for one in operations)
-    return f"{head}\n{functions}\n\n{tests}\n\ndef test_{forward.name}_conforms():\n{checked})\n"
+    names = [find(name).forward]
+    command = f"npnets check {names[0]} {file}"
+    if f"{names[0]}_backward" in ops.__all__:
+        names.append(f"{names[0]}_backward")
+        command += f" --backward {file}"
+    parts = [_function(find(one)) for one in names] + [_test(find(one)) for one in names]
+    arguments = ", ".join(f'f"{{__file__}}:{one}"' for one in names)
+    parts.append(TEST.format(name=names[0], arguments=arguments))
+    functions = "function" if len(names) == 1 else "functions"
+    return HEAD.format(name=names[0], functions=functions, file=file, command=command) + "\n\n".join(parts)
 
 
 def write(path: Path, text: str) -> None:
@@ -62,59 +78,61 @@ def write(path: Path, text: str) -> None:
 
 def _function(operation: Operation) -> str:
     """Return a function without a body, with the documentation of the real one."""
-    documentation = inspect.getdoc(getattr(ops, operation.name)) or ""
-    documentation = re.split(r"\n\n(?:Raises|Examples|Notes)\n-+\n", documentation)[0]
-    names = [name for name in operation.positional if name in (*operation.arrays, *operation.options)]
-    keywords = [name for name in operation.options if name not in names]
-    signature = ", ".join([*names, *(["*", *keywords] if keywords else [])])
-    body = textwrap.indent(f'"""{documentation}\n"""\nraise NotImplementedError', "    ")
-    return re.sub(r"[ \t]+$", "", f"def {operation.name}({signature}):\n{body}\n", flags=re.MULTILINE)
+    names = [*operation.arrays, *operation.options]
+    keywords = [name for name in names if name not in operation.positional]
+    positional = [name for name in operation.positional if name in names]
+    signature = ", ".join(positional + (["*", *keywords] if keywords else []))
+    body = textwrap.indent(f'"""{_documentation(operation)}\n"""\nraise NotImplementedError\n', "    ", str.strip)
+    return f"def {operation.name}({signature}):\n{body}"
+
+
+def _documentation(operation: Operation) -> str:
+    """Return equation, arguments and results, without what stands elsewhere."""
+    text = inspect.getdoc(getattr(ops, operation.name)) or ""
+    text = re.split(r"\n\n(?:Raises|Notes|Examples)\n-+\n", text)[0].replace("\\", "\\\\")
+    text = re.sub(r": equations? [^\n]*(?:at the top of this file|above)\.", ".", text, count=1)
+    for names, words in OPTIONS.items():
+        said = textwrap.indent(textwrap.fill(words, 110), "    ")
+        text = re.sub(rf"^{names}((?:, groups)?)\n(?:    .*\n?)+", rf"{names}\1\n{said}\n", text, flags=re.MULTILINE)
+    return re.sub(r"\n(Returns\n-)", r"\n\1", re.sub(r"(?<!\n)\n(Returns\n-)", r"\n\n\1", text))
 
 
 def _test(operation: Operation) -> str:
     """Return a test with one example, written out."""
-    case = _example(operation)
+    case: Case = example(operation)
     lines = [f"def test_{operation.name}():"]
-    for name, value in case.arguments.items():
-        lines.append(f"    {name} = {_literal(value)}")
-    given = [name for name in operation.positional if name in case.arguments]
-    keywords = [f"{name}={name}" for name in case.arguments if name not in given]
-    expected = operation.correct(case.arguments)
-    single = len(expected) == 1
-    lines.append(f"    {', '.join(operation.results)} = {operation.name}({', '.join([*given, *keywords])})")
-    for name, value in zip(operation.results, expected, strict=True):
-        del single
-        single = len(expected) == 1
-        lines.append(f"    np.testing.assert_allclose({name}, {_literal(value)})")
+    lines += [f"    {name} = {_literal(value)}" for name, value in case.arguments.items()]
+    positional = [name for name in operation.positional if name in case.arguments]
+    keywords = [f"{name}={name}" for name in case.arguments if name not in positional]
+    call = f"{operation.name}({', '.join(positional + keywords)})"
+    lines.append(f"    {', '.join(operation.results)} = {call}")
+    for name, value in zip(operation.results, operation.correct(case.arguments), strict=True):
+        tolerance = "" if (value == value.round()).all() else ", rtol=1e-4"
+        lines.append(f"    np.testing.assert_allclose({name}, {_literal(value)}{tolerance})")
     return "\n".join(lines) + "\n"
 
 
-def _example(operation: Operation) -> Case:
-    """Return a small case in which most of the options do something."""
-    found = [case for case in cases(operation) if _fits(operation, case)]
-    return max(found, key=lambda case: (_busy(case), -sum(one.size for one in case.arrays().values())))
-
-
-def _fits(operation: Operation, case: Case) -> bool:
-    size = sum(one.size for one in case.arrays().values())
-    results = operation.correct(case.arguments)
-    largest = max(float(abs(one).max(initial=0)) for one in case.arrays().values())
-    return size <= MOST_VALUES and results[0].size >= min(LEAST_VALUES, size) and largest < 100
-
-
-def _busy(case: Case) -> int:
-    """Count the options that are not the plainest: in what is seen first, the padding and the stride."""
-    given = case.options()
-    return (given.get("padding", 0) == 1) + (given.get("stride", 1) == 2) + (given.get("groups", 1) == 2)
-
-
 def _literal(value: Any) -> str:
+    """Return an array as Python: a row of the image in brackets, then the shape if it has more axes."""
     if not isinstance(value, np.ndarray):
         return repr(value)
-    numbers = [int(one) if float(one).is_integer() else float(one) for one in value.ravel()]
-    if value.dtype.kind != "f":
-        return f"np.array({numbers})"
     if not value.ndim:
-        return repr(float(value))
-    reshape = f".reshape({', '.join(map(str, value.shape))})" if value.ndim > 1 else ""
-    return f"np.array({numbers}, float){reshape}"
+        return _number(value[()])
+    rows = (
+        value.reshape(-1, value.shape[-1]) if value.ndim < 3 else value.reshape(-1, value.shape[-1] * value.shape[-2])
+    )
+    lists = [f"[{', '.join(map(_number, row))}]" for row in _image_rows(value, rows)]
+    inside = lists[0] if value.ndim == 1 else f"[{', '.join(lists)}]"
+    text = f"np.array({inside}{', float' if value.dtype.kind == 'f' else ''})"
+    return text if value.ndim < 3 else f"{text}.reshape({', '.join(map(str, value.shape))})"
+
+
+def _image_rows(value: Array, rows: Array) -> Array:
+    """Return the rows of an image, or of a kernel (KH, KW, ...), as they are seen."""
+    if value.ndim > 2 and value.shape[0] > 1 and value.ndim == 3:
+        return value.reshape(len(value), -1)
+    return rows
+
+
+def _number(value: Any) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{float(value):.5g}"

@@ -1,7 +1,8 @@
 """Where in a network a function of the reader's goes wrong: `npnets.use(...)` against npnets' own, layer by layer."""
 
 import copy
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from npnets.models import Network
 UNITS = 2**14
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True)
+class Place:
     """Where a function differs from npnets, and by how much.
 
     Attributes
@@ -103,7 +105,8 @@ def _double(net: Network) -> Network:
 
 def _watch(name: str, layer: Layer, found: list[Place]) -> None:
     """Let a layer run twice, with the functions in use and without, and note the first difference."""
-    mine, forward, backward = dict(functions()), layer.forward, layer.backward
+    mine: dict[str, Any] = dict(functions())
+    forward, backward = layer.forward, layer.backward
 
     def other(method: str, value: Array) -> tuple[Layer, Array]:
         """Return what the functions give: a twin of the layer, and its output or dx."""

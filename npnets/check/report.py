@@ -115,8 +115,9 @@ class Finding(NamedTuple):
             "agreed": self.run.agreed,
             "exact": self.status == CONFORMS and all(one.exact for one in self.run.outcomes),
             "case": None if failed is None else {
-                name: self.operation.turned(name, value, self.layout).tolist() if isinstance(value, np.ndarray) else value
-                for name, value in failed.case.arguments.items()
+                name: value.tolist() if isinstance(value, np.ndarray) else value
+                for name in failed.case.arguments
+                for value in [self.operation.turned(name, failed.case.arguments[name], self.layout)]
             },
             "error": failed.error if failed is not None else "",
             "differences": [
@@ -125,7 +126,7 @@ class Finding(NamedTuple):
                     "kind": one.difference.kind,
                     "index": list(one.difference.index),
                     "expected": one.difference.expected,
-                    "found": one.difference.found if not isinstance(one.difference.found, complex) else str(one.difference.found),
+                    "found": _plain(one.difference.found),
                     "text": one.text,
                     "mistake": one.mistake,
                     "words": one.words,
@@ -134,6 +135,11 @@ class Finding(NamedTuple):
             ],
             "notes": list(self.notes),
         }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has: neither complex numbers nor NaN are in it."""
+    return value if not isinstance(value, float | complex) or (np.isfinite(value) and value == value.real) else str(value)
 
 
 class Report(NamedTuple):
@@ -325,17 +331,16 @@ def _adjoint(forward: Finding, backward: Finding) -> tuple[str, ...]:
             if abs(left - right) > 1e-9 * max(1.0, float(np.vdot(abs(dout), abs(out)))):
                 if forward.status == CONFORMS:
                     return ()
-                letters = forward.operation.symbols["out"].letter, symbol.letter
                 return (
-                    f"The backward function is not the gradient of this forward function: <d{letters[0]}, {letters[0]}> = "
-                    f"{words.number(left)} and <{letters[1]}, {letters[1][1:]}> = {words.number(right)}, for "
+                    f"The backward function is not the gradient of this forward function: <dG, G> = "
+                    f"{words.number(left)} and <{symbol.letter}, {symbol.letter[1:]}> = {words.number(right)}, for "
                     f"{words.call(backward.operation, back.case, backward.layout)}.",
                 )
         held += 1
     if not held:
         return ()
-    letters = [backward.operation.symbols[name].letter for name in backward.operation.results]
-    equal = " = ".join(["<dG, G>", *(f"<{one}, {one[1:]}>" for one in letters)])
+    gradients = [backward.operation.symbols[name].letter for name in backward.operation.results]
+    equal = " = ".join(["<dG, G>", *(f"<{one}, {one[1:]}>" for one in gradients)])
     if forward.status == backward.status == CONFORMS:
         return (f"Adjoint: {equal} in all {held} cases.",)
     return (f"Your backward function is the gradient of your forward function ({equal} in all {held} cases): "
@@ -369,7 +374,7 @@ def _verb(error: str) -> str:
         return error + "."
     if error.startswith("its process"):
         return "came to no end: " + error + "."
-    return f"raised {error}"
+    return f"raised {error}" if not error.startswith("what it returns") else f"cannot be compared: {error}."
 
 
 def _wrapped(text: str, indent: int) -> list[str]:

@@ -14,14 +14,14 @@ from npnets.check.terms import Terms
 # So many terms of a sum are written down, and arrays of so many values.
 SHOWN_TERMS, SHOWN_VALUES = 3, 48
 
-NUMBERS = "float32", "float64"
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def number(value: Any) -> str:
     """Write a number: a whole one without a point."""
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    return str(int(value)) if float(value).is_integer() and abs(float(value)) < 1e15 else f"{float(value):.6g}"
 
 
 def call(operation: Operation, case: Case, layout: str) -> str:
@@ -68,8 +68,8 @@ def difference(operation: Operation, one: Difference, case: Case, layout: str, f
     name = one.result
     match one.kind:
         case "count":
-            wanted = ", ".join(operation.results)
-            return f"It should return {one.expected} {'value' if one.expected == 1 else 'values'}, {wanted}, and returns {one.found}."
+            many = "value" if one.expected == 1 else "values"
+            return f"It should return {one.expected} {many}, {', '.join(operation.results)}, and returns {one.found}."
         case "changed":
             return f"`{name}` is not what it was before the call: a function must leave its arguments as they are."
         case "missing":
@@ -78,8 +78,8 @@ def difference(operation: Operation, one: Difference, case: Case, layout: str, f
             return f"`{name}` should have the shape {one.expected} and has {one.found}."
         case "dtype":
             return (
-                f"`{name}` has the right values but is {one.found}, and should be {one.expected} as the arrays that go in: "
-                "np.zeros(shape, x.dtype)."
+                f"`{name}` has the right values but is {one.found}, and should be {one.expected} as the arrays that go "
+                "in: np.zeros(shape, x.dtype)."
             )
     shape = operation.correct(case.arguments)[operation.results.index(name)].shape
     place = operation.place(name, one.index, shape, layout)
@@ -145,7 +145,7 @@ def _moved(teller: "_Teller", missing: Sequence[Any], extra: Sequence[Any]) -> l
 
 
 class _Teller:
-    """Writes terms: `i=2, j=2, m=0 (K=1 × F=2)`."""
+    """Writes terms: `i=2, j=2, m=0 (K=1 x F=2)`, with a sign of multiplication."""
 
     def __init__(self, operation: Operation, names: tuple[str, ...], case: Case, layout: str) -> None:
         self._operation, self._names, self._case, self._layout = operation, names, case, layout
@@ -156,7 +156,7 @@ class _Teller:
         values = [self._value(at, place) for at, place in enumerate(one)]
         if len(one) == 1:
             return f"{self._place(0, one[0])} ({values[0]})"
-        return f"{self._indices(one)} ({values[self.key]} × {values[1 - self.key]})"
+        return f"{self._indices(one)} ({values[self.key]} {TIMES} {values[1 - self.key]})"
 
     def moved(self, right: Sequence[int], wrong: Sequence[int]) -> str:
         other = 1 - self.key
@@ -198,13 +198,13 @@ def overview(operation: Operation, found: Terms, layout: str, case: Case) -> str
     if (wrong & ~right).any() or not np.allclose(found.found[wrong], found.expected[wrong]) or (right == wrong).all():
         return ""
     teller = _Teller(operation, found.names, case, layout)
-    for at, name in enumerate(found.names):
+    for at in range(len(found.names)):
         axes = tuple(axis for axis in range(right.ndim) if axis != at)
         unread = np.flatnonzero(right.any(axes) & ~wrong.any(axes))
         if 0 < len(unread) < right.any(axes).sum():
             places = [teller._place(at, int(one)) for one in unread]
-            return f"{_listed(places)} {'is' if len(places) == 1 else 'are'} read nowhere; every term that is summed is in its place."
-        del name
+            verb = "is" if len(places) == 1 else "are"
+            return f"{_listed(places)} {verb} read nowhere; every term that is summed is in its place."
     return "Every term that is summed is in its place: only some are missing."
 
 
@@ -231,11 +231,13 @@ FEATURES: tuple[tuple[str, str, Test], ...] = (
     ("label_smoothing=0", "label_smoothing > 0", lambda given: given.get("label_smoothing", 0) > 0),
     ("a batch of 1", "a batch of 2 or more", lambda given: len(_image(given)) > 0 and _image(given)[0] > 1),
     ("one channel", "several channels", lambda given: _image(given)[-1:] > (1,)),
-    ("square images", "images that are not square", lambda given: len(_image(given)) == 4 and _image(given)[1] != _image(given)[2]),
+    ("square images", "images that are not square",
+     lambda given: len(_image(given)) == 4 and _image(given)[1] != _image(given)[2]),
     ("square kernels", "kernels that are not square", lambda given: _kernel(given)[0] != _kernel(given)[1]),
     ("kernels of 1 x 1", "larger kernels", lambda given: max(_kernel(given)) > 1),
     ("float64", "float32", lambda given: next(iter(given.values())).dtype == np.float32),
-    ("small numbers", "large numbers, whose sums float32 cannot hold", lambda given: abs(next(iter(given.values()))).max(initial=0) > 2**24),
+    ("small numbers", "large numbers, whose sums float32 cannot hold",
+     lambda given: abs(next(iter(given.values()))).max(initial=0) > 2**24),
 )  # fmt: skip
 
 
@@ -251,5 +253,8 @@ def where(outcomes: Sequence[Outcome]) -> str:
     for without, having, test in FEATURES if agree else ():
         if all(map(test, differ)) and sum(map(test, agree)) < len(agree):
             quiet = sum(not test(one) for one in agree)
-            return f"It agrees in all {quiet} cases with {without}, and differs in {len(differ)} of {len(outcomes) - quiet} with {having}."
+            return (
+                f"It agrees in all {quiet} cases with {without}, and differs in {len(differ)} of "
+                f"{len(outcomes) - quiet} with {having}."
+            )
     return ""

@@ -4,9 +4,10 @@ import argparse
 import json
 import sys
 
+from npnets import _check
 from npnets.check.callers import parse
 from npnets.check.child import KINDS
-from npnets.check.operations import LAYOUTS
+from npnets.check.operations import LAYOUTS, find
 from npnets.check.report import COULD_NOT_RUN, STATUS, check_files
 
 HELP = "check a function of yours against an operation's equation"
@@ -66,7 +67,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check a function: `npnets check`."""
     try:
+        _check.number("--seconds", arguments.seconds, 0.0, strictly=True)
+        _check.integer("--memory", arguments.memory, 100)
         backward = arguments.backward
+        find(arguments.operation)
         report = check_files(
             arguments.operation,
             parse(arguments.function, arguments.operation),

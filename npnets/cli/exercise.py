@@ -34,6 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Write a starter file: `npnets exercise`."""
     name = find(arguments.operation).forward
     path = Path(arguments.out if arguments.out is not None else f"{name}.py")
-    write(path, exercise(name, path.stem))
+    write(path, exercise(name, path.name))
     print(f"{path}: write the functions, then run `pytest {path}`")
     return 0

@@ -11,18 +11,28 @@ import numpy as np
 from npnets._check import Array
 from npnets.check.cases import Case
 from npnets.check.compare import Outcome, slack
-from npnets.check.mistakes import convolutions, generic, others
-from npnets.check.mistakes.kinds import Mistake
+from npnets.check.mistakes import activations, batch_norm, channels, convolutions, generic, loss, pools, separable
+from npnets.check.mistakes.kinds import Lists, Mistake, model
 from npnets.check.operations import Operation
 
 __all__ = ["Mistake", "mistakes", "recognise"]
+
+LISTS: Lists = {
+    **activations.LISTS,
+    **channels.LISTS,
+    **pools.LISTS,
+    **batch_norm.LISTS,
+    **loss.LISTS,
+    **separable.LISTS,
+}
 
 
 def mistakes(operation: Operation, result: str) -> Iterator[Mistake]:
     """Yield all that is known to go wrong with a result of an operation, the most telling first."""
     if operation.forward in convolutions.NAMES:
         yield from convolutions.mistakes(operation.name, result)
-    yield from others.mistakes(operation.name, result)
+    for key, words, made in LISTS.get((operation.name, result), ()):
+        yield Mistake(key, words, model(made))
     yield from generic.mistakes(operation, result)
 
 
@@ -38,9 +48,9 @@ def recognise(operation: Operation, result: str, outcomes: Sequence[Outcome]) ->
     """
     number = operation.results.index(result)
     seen = [
-        (one.case, one.found[number], one.expected[number])
+        (one.case, found, one.expected[number])
         for one in outcomes
-        if len(one.found) > number and one.found[number] is not None
+        if len(one.found) > number and (found := one.found[number]) is not None
     ]
     # The failing cases first: what does not explain them need not be tried on the others.
     seen.sort(key=lambda one: one[1].shape == one[2].shape and np.array_equal(one[1], one[2]))
@@ -50,8 +60,7 @@ def recognise(operation: Operation, result: str, outcomes: Sequence[Outcome]) ->
     return None, len(seen)
 
 
-def _makes(mistake: Mistake, case: Case, found: Array | None, expected: Array) -> bool:
-    assert found is not None
+def _makes(mistake: Mistake, case: Case, found: Array, expected: Array) -> bool:
     try:
         made = mistake.model(case)
     except (ValueError, IndexError, TypeError, ZeroDivisionError):  # it cannot be made here

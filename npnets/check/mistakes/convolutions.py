@@ -116,7 +116,8 @@ class Walk:
                 target, value = result[entry], (F * dG).sum(0)
             else:
                 target, value = result[:, r, c], np.zeros((len(self.F), self.F.shape[3]))
-                np.add.at(value, (slice(None), self.q), dG * self.K[entry])
+                for (m, n), channel in np.ndenumerate(self.q):
+                    value[:, channel] += dG[:, 0, n] * self.K[entry][m, n]
             target[...] = value if self.replaces else target + value
         return result * self.scale
 
@@ -138,7 +139,7 @@ def _inside(at: int, side: int, outside: str) -> tuple[int, bool]:
 def walk(case: Case) -> Walk:
     """Return the right walk of a case."""
     given = case.arguments
-    x, weight, dout = (given.get(name) for name in ("x", "weight", "dout"))
+    x, weight, dout = given["x"], given["weight"], given.get("dout")
     depthwise = weight.ndim == 3
     K = weight[:, :, None] if depthwise else weight[None, None] if weight.ndim == 2 else weight
     g = x.shape[3] if depthwise else given.get("groups", 1)
@@ -327,7 +328,8 @@ def _swapped_channels(w: Walk) -> None:
 
 _CHANGES: dict[str, tuple[str, Change]] = {
     # the kernel
-    "flipped": ("the kernel is turned by 180 degrees (flipped): K[i,j] belongs to the pixel s k + d i - p, s l + d j - p",
+    "flipped": ("the kernel is turned by 180 degrees (flipped): K[i,j] belongs to the pixel s k + d i - p,"
+                " s l + d j - p",
                 _turned(True, True)),
     "rows flipped": ("the kernel's rows are in reverse order", _turned(True, False)),
     "columns flipped": ("the kernel's columns are in reverse order", _turned(False, True)),
@@ -390,7 +392,8 @@ _CHANGES: dict[str, tuple[str, Change]] = {
                  _set(p=lambda w: (w.p[0] - 1, w.p[1] - 1))),
     # dilation
     "dilation ignored": ("the dilation is ignored", _set(True, d=lambda w: (1, 1))),
-    "dilation ignored in the pixel": ("the dilation is ignored where the pixel is chosen: s k + d i - p, not s k + i - p",
+    "dilation ignored in the pixel": ("the dilation is ignored where the pixel is chosen: s k + d i - p, not"
+                                      " s k + i - p",
                                       _set(d=lambda w: (1, 1))),
     "dilation of rows": ("the dilation is used for the rows only, and not for the columns",
                          _set(True, d=lambda w: (w.d[0], 1))),
@@ -398,7 +401,8 @@ _CHANGES: dict[str, tuple[str, Change]] = {
                             _set(True, d=lambda w: (1, w.d[1]))),
     "dilation of rows in the pixel": ("the columns are chosen without the dilation", _set(d=lambda w: (w.d[0], 1))),
     "dilation of columns in the pixel": ("the rows are chosen without the dilation", _set(d=lambda w: (1, w.d[1]))),
-    "dilation one more": ("off by one: the kernel is spread by d + 1 instead of d (d zeros between its entries, not d - 1)",
+    "dilation one more": ("off by one: the kernel is spread by d + 1 instead of d (d zeros between its entries,"
+                          " not d - 1)",
                           _set(True, d=lambda w: (w.d[0] + 1, w.d[1] + 1))),
     # the output
     "output smaller": ("off by one at the edge: the output has a row and a column less than"
@@ -441,7 +445,8 @@ _OF_CHANNELS = ("groups interleaved", "inputs interleaved", "both interleaved", 
 
 # What gives the output another size: a gradient is told the size by dout.
 _OF_SIZES = ("stride ignored", "stride of rows", "stride of columns", "padding ignored", "padding before",
-             "padding after", "dilation ignored", "dilation of rows", "dilation of columns", "padding same")  # fmt: skip
+             "padding after", "padding same", "dilation ignored", "dilation of rows",
+             "dilation of columns")  # fmt: skip
 
 _NOT_TURNED = "the kernel is not turned by 180 degrees: dF is a convolution of dG with the kernel flipped"
 _OVERLAP = ("the gradient is not added up where windows overlap: a pixel gets that of one window only"
@@ -451,7 +456,8 @@ _IN_GRADIENTS = {
     ("flipped", "dweight"): "dK is turned by 180 degrees (flipped)",
     ("replaced", "dx"): _OVERLAP,
     ("replaced by entries", "dx"): _OVERLAP,
-    ("all padding after", "dx"): "the padding is cut off on one side only: dF begins at row p and column p of the padded gradient",
+    ("all padding after", "dx"): "the padding is cut off on one side only: dF begins at row p and column p of the"
+                                " padded gradient",
     ("transposed entries", "dweight"): "rows and columns of dK are swapped (transposed)",
     ("mean", "dx"): "it is divided by KH KW",
     ("mean", "dweight"): "it is divided by KH KW",

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from wrong_functions import WRONG, depthwise, gradients
 
+import npnets
 from npnets import cli, ops
 from npnets.check import check, check_files
 from npnets.check.cases import cases
 from npnets.check.compare import Outcome
-from npnets.check.mistakes import mistakes
 from npnets.check.operations import find
 from npnets.testing import conforms
 
@@ -29,10 +29,11 @@ def said(report):
 
 @pytest.mark.parametrize("name", ops.__all__)
 def test_npnets_own_conform(name):
-    """The functions under test are npnets' compiled kernels; what they are compared with is its NumPy."""
-    report = check(name, getattr(ops, name))
+    """By name every operation can be checked, and has cases; what is compared here is the formula, index for index."""
+    with npnets.use("loops"):
+        report = check(name, getattr(ops, name))
     assert report.conforms, str(report)
-    assert len(report.findings[0].run.outcomes) > 20
+    assert len(report.findings[0].run.outcomes) >= 20
 
 
 def strided(x, weight, *, stride, padding, dilation):
@@ -125,20 +126,21 @@ def test_an_unknown_mistake_is_told_by_its_terms():
         return depthwise(x, weight, stride, padding, dilation)
 
     report = check("depthwise_conv2d", knight)
-    assert said(report).endswith(
-        "x (1, 2, 1, 1), weight (3, 2, 1), stride=1, padding=1, dilation=1 "
-        "F[0,:,:,0] = [[-7] [ 3]] K[:,:,0] = [[-2 8] [ 5 4] [-6 1]]"
-    ) or "the term i=2, j=1, m=0" in said(report), str(report)
+    assert "the term i=2, j=1, m=0 (K=" in said(report), str(report)
     assert "is missing" in said(report)
     assert "is read nowhere; every term that is summed is in its place" in said(report)
     assert report.findings[0].told[0].mistake == ""
 
 
 def test_the_first_failing_case_is_a_smallest_one():
-    """Of all cases in which it differs none has fewer values."""
+    """Of all cases in which it differs none has fewer values, with what is around the image."""
     _, _, function = WRONG["true_convolution"]
     run = check("depthwise_conv2d", function).findings[0].run
-    sizes = [sum(one.size for one in outcome.case.arrays().values()) for outcome in run.outcomes if not outcome.agrees]
+    sizes = []
+    for case in (one.case for one in run.outcomes if not one.agrees):
+        B, H, W, M = case.arguments["x"].shape
+        p = case.arguments["padding"]
+        sizes.append(B * H * W * M + case.arguments["weight"].size + p * (H + W))
     assert sizes[0] == min(sizes) == 4
 
 
@@ -155,38 +157,6 @@ def test_a_pair_with_the_same_mistake_on_both_sides():
     assert "The backward function is not the gradient" in said(
         check("depthwise_conv2d", forward, lambda *args, **options: gradients(*args, *options.values()))
     )
-
-
-@pytest.mark.parametrize("name", ops.__all__)
-def test_a_mistake_is_one(name):
-    """Each model differs from what is right in some case; where it cannot be made in any, it has no place here."""
-    operation = find(name)
-    made = list(cases(operation))
-    for result in operation.results:
-        number = operation.results.index(result)
-        for mistake in mistakes(operation, result):
-            differs = False
-            for case in made:
-                try:
-                    with np.errstate(all="ignore"):
-                        found = mistake.model(case)
-                except (ValueError, IndexError, TypeError, ZeroDivisionError):
-                    continue
-                right = operation.correct(case.arguments)[number]
-                differs = found.shape != right.shape or not np.allclose(found, right, equal_nan=True)
-                if differs:
-                    break
-            general = mistake.key in GENERAL
-            assert differs or general, (name, result, mistake.key)
-
-
-# Of any result: some of these change nothing where there is nothing to be changed.
-GENERAL = {
-    "absolute", "relu", "whole numbers", "order", "no batch", "one image", "first image", "last image", "square",
-    "transposed entries", "channels equal", "channels reversed", "channels summed", "upside down", "mirrored", "turned",
-    "transposed", "channels first", "channels last", "zero", "half", "twice", "negated", "batch divided", "batch times",
-    "rows divided", "pixels divided",
-}  # fmt: skip
 
 
 # -- whatever a function does ------------------------------------------------------------------------------------------
@@ -344,8 +314,12 @@ def test_help(capsys, monkeypatch):
         cli.main(["check", "--help"])
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
-    for phrase in ("it is no sandbox", "exit status: 0 conforms, 1 differs, 2 could not run", "always with all keywords",
-                   "mine(x, weight, *, groups, stride, padding, dilation)"):  # fmt: skip
+    for phrase in (
+        "it is no sandbox",
+        "exit status: 0 conforms, 1 differs, 2 could not run",
+        "always with all keywords",
+        "mine(x, weight, *, groups, stride, padding, dilation)",
+    ):
         assert phrase in " ".join(out.split())
 
 
@@ -370,7 +344,7 @@ def test_conforms():
 
 def test_conforms_in_a_process_of_its_own(file):
     conforms("relu", "mycode.py:relu")
-    with pytest.raises(AssertionError, match="at x = 0 the gradient is let through|At x = 0"):
+    with pytest.raises(AssertionError, match="At x = 0 the gradient is let through"):
         conforms("relu", "mycode.py:relu", "mycode.py:relu_backward")
 
 

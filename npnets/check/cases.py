@@ -214,7 +214,8 @@ def _whole(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Return whole numbers from -9 to 9, without 0, and no two alike if they are few: each term of a sum shows."""
     size = math.prod(shape)
     numbers = 1 + (rng.permutation(9)[:size] if size <= 9 else rng.integers(9, size=size))
-    return (numbers * rng.choice([-1.0, 1.0, 1.0], size)).reshape(shape)
+    signed: Array = numbers * rng.choice([-1.0, 1.0, 1.0], size)
+    return signed.reshape(shape)
 
 
 def _unit(found: Features) -> int:

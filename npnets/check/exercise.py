@@ -36,8 +36,8 @@ def test_{name}_conforms():
 
 # What is said of these elsewhere, in the words of an operation that this one points to.
 OPTIONS = {
-    "stride, padding, dilation": "s, p and d: whole numbers. p rows and columns of zeros are around the image; d is the "
-    "distance of neighbouring kernel entries on it.",
+    "stride, padding, dilation": "s, p and d, whole numbers: p rows and columns of zeros are around the image; d is "
+    "the distance of neighbouring kernel entries on it.",
     "kernel_size, stride, padding": "Whole numbers: the window's side, s and p.",
     "kernel_size": "A whole number: the window's side.",
     "stride": "s, a whole number.",
@@ -82,7 +82,7 @@ def _function(operation: Operation) -> str:
     keywords = [name for name in names if name not in operation.positional]
     positional = [name for name in operation.positional if name in names]
     signature = ", ".join(positional + (["*", *keywords] if keywords else []))
-    body = textwrap.indent(f'"""{_documentation(operation)}\n"""\nraise NotImplementedError\n', "    ", str.strip)
+    body = textwrap.indent(f'"""{_documentation(operation)}\n"""\nraise NotImplementedError\n', "    ", lambda line: bool(line.strip()))
     return f"def {operation.name}({signature}):\n{body}"
 
 

@@ -131,8 +131,8 @@ class Operation(NamedTuple):
         if axes in ("ijmn", "ijm", "mn"):
             if value.ndim != 4:
                 return value
-            back = value.transpose(2, 3, 1, 0)
-            return {"ijmn": back, "ijm": back[:, :, 0], "mn": back[0, 0]}[axes]
+            back: Array = value.transpose(2, 3, 1, 0)
+            return back if axes == "ijmn" else back[:, :, 0] if axes == "ijm" else back[0, 0]
         return np.moveaxis(value, 1, -1) if value.ndim > 2 else value
 
     def place(self, name: str, index: Sequence[int], shape: tuple[int, ...], layout: str) -> str:

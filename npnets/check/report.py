@@ -139,7 +139,9 @@ class Finding(NamedTuple):
 
 def _plain(value: Any) -> Any:
     """Return what JSON has: neither complex numbers nor NaN are in it."""
-    return value if not isinstance(value, float | complex) or (np.isfinite(value) and value == value.real) else str(value)
+    if isinstance(value, float | complex) and not (np.isfinite(value) and value == value.real):
+        return str(value)
+    return value
 
 
 class Report(NamedTuple):
@@ -352,7 +354,8 @@ def _equation(operation: Operation) -> list[str]:
     text = inspect.getdoc(getattr(ops, operation.name)) or ""
     first, _, rest = text.partition("\n")
     if rest.startswith("\n::\n"):
-        return ["  " + line for line in textwrap.dedent(rest.split("\n\n")[1]).splitlines()]
+        block = textwrap.dedent(rest.split("\n\n")[1]).replace(",    ", "\n")  # several equations in a line
+        return ["  " + line for line in block.splitlines()]
     _, colon, equation = first.rstrip(".").partition(": ")
     return _wrapped(equation if colon and "=" in equation else first, 2)
 

@@ -1,7 +1,8 @@
 """Which terms a function sums: found by asking it, one term after the other.
 
-A convolution is linear in each of its arrays. Given a kernel and an image that are 1 in one place each, and 0 elsewhere,
-it returns the factor that K[i,j,m] F[b,r,c,m] has in each output: 1 where the formula has that term, 0 elsewhere. Asked for all places it has told all of its terms, and nobody has to read its code.
+A convolution is linear in each of its arrays. Given a kernel and an image that are 1 in one place each, and 0 in all
+others, it returns the factor that K[i,j,m] F[b,r,c,m] has in each output: 1 where the formula has that term, else 0.
+Asked for all places it has told all of its terms, and nobody has to read its code.
 """
 
 from collections.abc import Callable

@@ -68,7 +68,7 @@ def _without(a: Any, name: str) -> Any:
     return Given(**{key: value for key, value in vars(a).items() if key != name})
 
 
-_POOL_OPTIONS = [
+_POOL_OPTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("stride ignored", "the stride is ignored", {"stride": 1}),
     ("stride is size", "the stride is taken to be the kernel size, whatever `stride` says",
      {"stride": lambda a: a.kernel_size}),

@@ -82,7 +82,9 @@ def _function(operation: Operation) -> str:
     keywords = [name for name in names if name not in operation.positional]
     positional = [name for name in operation.positional if name in names]
     signature = ", ".join(positional + (["*", *keywords] if keywords else []))
-    body = textwrap.indent(f'"""{_documentation(operation)}\n"""\nraise NotImplementedError\n', "    ", lambda line: bool(line.strip()))
+    body = textwrap.indent(
+        f'"""{_documentation(operation)}\n"""\nraise NotImplementedError\n', "    ", lambda line: bool(line.strip())
+    )
     return f"def {operation.name}({signature}):\n{body}"
 
 

@@ -318,9 +318,9 @@ def test_a_compiled_network_goes_through_the_layers(net, pair, training):
         net.parameters()["stem.conv.weight"][...] = 0
         np.testing.assert_allclose(fast(images()), expected, rtol=1e-10)
         assert len(pair[0].calls) == 2
-        with pytest.raises(RuntimeError, match=r"compiled before npnets.use\(depthwise_conv2d, depthwise_conv2d_back"):
+        with pytest.raises(RuntimeError, match=r"compiled before npnets\.use\(depthwise_conv2d, depthwise_conv2d_back"):
             before(images())
-        with pytest.raises(ValueError, match="use x.transpose"):
+        with pytest.raises(ValueError, match=r"use x\.transpose"):
             fast(images().transpose(0, 3, 1, 2))
     np.testing.assert_allclose(before(images()), expected, rtol=1e-10)
     np.testing.assert_allclose(fast(images()), expected, rtol=1e-10)

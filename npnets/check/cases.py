@@ -106,6 +106,8 @@ def example(operation: Operation) -> Case:
     found = {name: EXAMPLE[name] for name in grid}
     if "sides" not in grid and "B" in grid:
         found["B"] = 2
+    elif "N" in grid:
+        found["N"] = 1
     if "sides" in grid and "stride" not in grid:
         found["sides"] = 1, 2
     return _case(operation, found, seed=1)

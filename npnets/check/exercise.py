@@ -31,11 +31,20 @@ from npnets.testing import conforms
 
 TEST = """\
 def test_{name}_conforms():
-    conforms("{name}", {arguments})
+    conforms(
+        "{name}",
+        {arguments},
+    )
 """
+
+# Characters of an array in one line.
+LINE = 60
 
 # What is said of these elsewhere, in the words of an operation that this one points to.
 OPTIONS = {
+    "x, weight, groups, stride, padding, dilation": "F, (B, H, W, C); K, (KH, KW, C/groups, N); g, which divides C and "
+    "N; s, p and d, whole numbers: p rows and columns of zeros are around the image; d is the distance of neighbouring "
+    "kernel entries on it. Output channel n belongs to group n // (N/groups).",
     "stride, padding, dilation": "s, p and d, whole numbers: p rows and columns of zeros are around the image; d is "
     "the distance of neighbouring kernel entries on it.",
     "kernel_size, stride, padding": "Whole numbers: the window's side, s and p.",
@@ -61,7 +70,7 @@ def exercise(name: str, file: str) -> str:
         names.append(f"{names[0]}_backward")
         command += f" --backward {file}"
     parts = [_function(find(one)) for one in names] + [_test(find(one)) for one in names]
-    arguments = ", ".join(f'f"{{__file__}}:{one}"' for one in names)
+    arguments = ",\n        ".join(f'f"{{__file__}}:{one}"' for one in names)
     parts.append(TEST.format(name=names[0], arguments=arguments))
     functions = "function" if len(names) == 1 else "functions"
     return HEAD.format(name=names[0], functions=functions, file=file, command=command) + "\n\n".join(parts)
@@ -93,7 +102,7 @@ def _documentation(operation: Operation) -> str:
     text = inspect.getdoc(getattr(ops, operation.name)) or ""
     text = re.split(r"\n\n(?:Raises|Notes|Examples)\n-+\n", text)[0].replace("\\", "\\\\")
     text = re.sub(r": equations? [^\n]*(?:at the top of this file|above)\.", ".", text, count=1)
-    for names, words in OPTIONS.items():
+    for names, words in OPTIONS.items() if operation.name == operation.forward else ():
         said = textwrap.indent(textwrap.fill(words, 110), "    ")
         text = re.sub(rf"^{names}((?:, groups)?)\n(?:    .*\n?)+", rf"{names}\1\n{said}\n", text, flags=re.MULTILINE)
     return re.sub(r"\n(Returns\n-)", r"\n\1", re.sub(r"(?<!\n)\n(Returns\n-)", r"\n\n\1", text))
@@ -103,13 +112,14 @@ def _test(operation: Operation) -> str:
     """Return a test with one example, written out."""
     case: Case = example(operation)
     lines = [f"def test_{operation.name}():"]
-    lines += [f"    {name} = {_literal(value)}" for name, value in case.arguments.items()]
-    positional = [name for name in operation.positional if name in case.arguments]
-    keywords = [f"{name}={name}" for name in case.arguments if name not in positional]
+    lines += [f"    {name} = {_literal(value)}" for name, value in case.arrays().items()]
+    written = {name: name for name in case.arrays()} | {name: repr(value) for name, value in case.options().items()}
+    positional = [written[name] for name in operation.positional if name in written]
+    keywords = [f"{name}={text}" for name, text in written.items() if name not in operation.positional]
     call = f"{operation.name}({', '.join(positional + keywords)})"
     lines.append(f"    {', '.join(operation.results)} = {call}")
     for name, value in zip(operation.results, operation.correct(case.arguments), strict=True):
-        tolerance = "" if (value == value.round()).all() else ", rtol=1e-4"
+        tolerance = "" if (value == value.round()).all() else ", rtol=1e-6"
         lines.append(f"    np.testing.assert_allclose({name}, {_literal(value)}{tolerance})")
     return "\n".join(lines) + "\n"
 
@@ -125,6 +135,8 @@ def _literal(value: Any) -> str:
     )
     lists = [f"[{', '.join(map(_number, row))}]" for row in _image_rows(value, rows)]
     inside = lists[0] if value.ndim == 1 else f"[{', '.join(lists)}]"
+    if len(inside) > LINE:
+        inside = "[" + "".join(f"\n        {one}," for one in lists) + "\n    ]"
     text = f"np.array({inside}{', float' if value.dtype.kind == 'f' else ''})"
     return text if value.ndim < 3 else f"{text}.reshape({', '.join(map(str, value.shape))})"
 
@@ -137,4 +149,4 @@ def _image_rows(value: Array, rows: Array) -> Array:
 
 
 def _number(value: Any) -> str:
-    return str(int(value)) if float(value).is_integer() else f"{float(value):.5g}"
+    return str(int(value)) if float(value).is_integer() else f"{float(value):.9g}"

@@ -121,12 +121,16 @@ def _watch(name: str, layer: Layer, found: list[Place]) -> None:
         return twin, result
 
     def both_forward(x: Array) -> Array:
+        if found:
+            return forward(x)
         _, result = other("forward", x)
         out = forward(x)
         found.extend(_differences(name, {"out": out}, {"out": result}))
         return out
 
     def both_backward(dout: Array) -> Array:
+        if found:
+            return backward(dout)
         twin, result = other("backward", dout)
         dx = backward(dout)
         right = {"dx": dx} | {f"d{key}": value for key, value in layer.grads.items()}

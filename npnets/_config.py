@@ -78,10 +78,8 @@ def use(name: str | None = None, **functions: Function | tuple[Function | None, 
     1.0
     """
     global _current
-    if name is not None:
+    if name is not None or not functions:
         _check.one_of("name", name, IMPLEMENTATIONS)
-    elif not functions:
-        raise TypeError(f"`use` needs a name, {', '.join(map(repr, IMPLEMENTATIONS))}, or functions: use(relu=mine)")
     given: dict[str, Function] = {}
     for operation, value in functions.items():
         given |= _pair(operation, value)

@@ -97,8 +97,8 @@ def conforms(
       Return the gradient dx of `relu`: dout where x > 0, else 0 (also at 0).
     ...
       At x = 0 the gradient is let through: npnets and PyTorch have 0 there (x > 0,
-      not x >= 0). A function with this mistake and no other returns the same as
-      yours in all 21 cases.
+      not x >= 0). Everything else is right: a function with this mistake and no
+      other returns the same as yours in all 21 cases.
     """
     __tracebackhide__ = True
     if isinstance(function, str) != isinstance(backward, str | None) and backward is not None:

@@ -132,6 +132,22 @@ def test_an_unknown_mistake_is_told_by_its_terms():
     assert report.findings[0].told[0].mistake == ""
 
 
+def test_two_mistakes_at_once_are_named():
+    def two(x, weight, *, stride, padding, dilation):
+        return depthwise(x, weight[::-1, ::-1], stride, padding, 1)
+
+    text = said(check("depthwise_conv2d", two))
+    assert "(flipped): K[i,j] belongs to the pixel s k + d i - p, s l + d j - p; and the dilation is ignored." in text
+    assert "a function with these two mistakes and no other returns the same as yours in all" in text
+
+
+def test_a_beginning_without_options_is_recognised():
+    def beginning(x, weight, *, stride, padding, dilation):
+        return depthwise(x, weight, 1, 0, 1)
+
+    assert "Stride, padding and dilation are ignored." in said(check("depthwise_conv2d", beginning))
+
+
 def test_the_first_failing_case_is_a_smallest_one():
     """Of all cases in which it differs none has fewer values, with what is around the image."""
     _, _, function = WRONG["true_convolution"]

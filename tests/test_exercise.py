@@ -101,5 +101,5 @@ def test_every_operation_has_an_exercise(name):
         assert "As in `conv2d`" not in documentation
         exec(ast.unparse(functions[f"test_{one}"]), names)
         names[f"test_{one}"]()
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= 160
     assert text.endswith("\n")

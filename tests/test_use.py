@@ -155,7 +155,7 @@ def test_losses_and_statistics_can_be_replaced():
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({}, TypeError, "`use` needs a name, 'loops', 'numpy', 'numba', or functions"),
+        ({}, ValueError, "`name` (=None) must be one of 'loops', 'numpy', 'numba'"),
         ({"nothing": abs}, ValueError, "`nothing` is not an operation of npnets.ops"),
         ({"relu": 3}, TypeError, "`relu` (=3) must be a function, or a pair"),
         ({"relu": (abs,)}, ValueError, "must be a function, or a pair"),

@@ -83,7 +83,7 @@ class Finding(NamedTuple):
         if self.status == CONFORMS:
             exact = all(one.exact for one in self.run.outcomes)
             how = "to the bit" if exact else "within rounding"
-            return [f"{self.operation.name}: {self.function} conforms, {how}, in all {cases_} cases{kind}."]
+            return _wrapped(f"{self.operation.name}: {self.function} conforms, {how}, in all {cases_} cases{kind}.", 0)
         failed = self.run.failed
         assert failed is not None
         lines = [f"{self.operation.name}: {self.function} {self.status}{kind}.", "", *_equation(self.operation), ""]
@@ -276,7 +276,7 @@ def _told(
             mistake, explained = recognise(operation, one.result, done.outcomes)
             if mistake is not None:
                 key = mistake.key
-                text = f"{_capital(mistake.words)}. {_explained(explained)}"
+                text = f"{_capital(mistake.words)}. {_explained(mistake.key, explained)}"
         if again is not None and one.kind == "value" and value is not None:
 
             def result(case: Case, number: int = number) -> Array | None:
@@ -298,9 +298,10 @@ def _capital(text: str) -> str:
     return text if text[1].isupper() or text.startswith("dx") else text[0].upper() + text[1:]
 
 
-def _explained(count: int) -> str:
+def _explained(key: str, count: int) -> str:
     where = f"in all {count} cases" if count > 1 else "there"
-    return f"A function with this mistake and no other returns the same as yours {where}."
+    which = "these two mistakes" if ", " in key else "this mistake"
+    return f"Everything else is right: a function with {which} and no other returns the same as yours {where}."
 
 
 def _rounded(one: Difference) -> tuple[str, str]:

@@ -29,11 +29,11 @@ LISTS: Lists = {
 
 def mistakes(operation: Operation, result: str) -> Iterator[Mistake]:
     """Yield all that is known to go wrong with a result of an operation, the most telling first."""
-    if operation.forward in convolutions.NAMES:
-        yield from convolutions.mistakes(operation.name, result)
     for key, words, made in LISTS.get((operation.name, result), ()):
         yield Mistake(key, words, model(made))
     yield from generic.mistakes(operation, result)
+    if operation.forward in convolutions.NAMES:
+        yield from convolutions.mistakes(operation.name, result)
 
 
 def recognise(operation: Operation, result: str, outcomes: Sequence[Outcome]) -> tuple[Mistake | None, int]:

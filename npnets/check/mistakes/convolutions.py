@@ -7,6 +7,7 @@ channel, a pointwise one a kernel of 1 x 1.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -157,20 +158,25 @@ Change = Callable[[Walk], None]
 
 
 def mistakes(operation: str, result: str) -> Iterator[Mistake]:
-    """Yield the mistakes of a convolution's result."""
-    for key, (words, change) in _CHANGES.items():
-        words = _IN_GRADIENTS.get((key, result), words)
-        if operation.startswith("pointwise") and key not in _OF_CHANNELS:
-            continue
-        if result != "out" and key in _OF_SIZES:
-            continue
+    """Yield the mistakes of a convolution's result: each alone, then two together, and what is left out altogether."""
+    changes = [
+        (key, _IN_GRADIENTS.get((key, result), words), change)
+        for key, (words, change) in _CHANGES.items()
+        if (key in _OF_CHANNELS or not operation.startswith("pointwise")) and (result == "out" or key not in _OF_SIZES)
+    ]
+    for key, words, change in changes:
         yield Mistake(key, words, _model(operation, result, change))
+    for (key, words, change), (key2, words2, change2) in combinations(changes, 2):
+        yield Mistake(f"{key}, {key2}", f"{words}; and {words2}", _model(operation, result, change, change2))
+    ignored = [change for key, _, change in changes if key in _IGNORED]
+    yield Mistake("options ignored", "stride, padding and dilation are ignored", _model(operation, result, *ignored))
 
 
-def _model(operation: str, result: str, change: Change) -> Callable[[Case], Array]:
+def _model(operation: str, result: str, *changes: Change) -> Callable[[Case], Array]:
     def model(case: Case) -> Array:
         made = walk(case)
-        change(made)
+        for change in changes:
+            change(made)
         found = made.result(result)
         if result == "dweight":
             found = found[:, :, 0] if operation.startswith("depthwise") else found
@@ -442,6 +448,8 @@ _CHANGES: dict[str, tuple[str, Change]] = {
 
 _OF_CHANNELS = ("groups interleaved", "inputs interleaved", "both interleaved", "groups reversed", "first group",
                 "one kernel", "first input", "last input", "swapped channels", "replaced")  # fmt: skip
+
+_IGNORED = "stride ignored", "padding ignored", "dilation ignored"
 
 # What gives the output another size: a gradient is told the size by dout.
 _OF_SIZES = ("stride ignored", "stride of rows", "stride of columns", "padding ignored", "padding before",

@@ -46,7 +46,7 @@ _DLOGITS = [
      lambda a: _softmax(a.logits) - _target(a)),
     ("smoothing ignored", "the label smoothing is ignored",
      lambda a: (_softmax(a.logits) - _target(a, 0.0)) / len(a.logits)),
-    ("smoothing ignored, no mean", "the label smoothing is ignored, and the 1/B is forgotten",
+    ("smoothing and mean ignored", "the label smoothing is ignored, and the 1/B is forgotten",
      lambda a: _softmax(a.logits) - _target(a, 0.0)),
     ("smoothing of the others", "the label smoothing is shared by the wrong classes only, e / (N - 1): all"
      " N share it, e / N",

@@ -101,7 +101,7 @@ def conforms(
       other returns the same as yours in all 21 cases.
     """
     __tracebackhide__ = True
-    if isinstance(function, str) != isinstance(backward, str | None) and backward is not None:
+    if backward is not None and isinstance(function, str) != isinstance(backward, str):
         raise TypeError("`function` and `backward` must both be functions, or both be strings FILE.py:FUNCTION")
     if isinstance(function, str):
         where = parse(backward, f"{operation}_backward") if isinstance(backward, str) else None

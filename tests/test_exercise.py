@@ -10,8 +10,6 @@ import pytest
 from npnets import cli, ops
 from npnets.check.exercise import exercise
 
-pytestmark = pytest.mark.quick
-
 SOLUTION = """\
     KH, KW, M = weight.shape
     H = (x.shape[1] + 2 * padding - dilation * (KH - 1) - 1) // stride + 1
@@ -71,6 +69,7 @@ def test_as_long_as_nothing_is_written_it_fails(folder):
     assert "NotImplementedError" in out
 
 
+@pytest.mark.quick
 def test_nothing_is_overwritten(folder, capsys):
     assert cli.main(["exercise", "relu", "--out", "mine.py"]) == 0
     (folder / "mine.py").write_text("days of work")
@@ -83,6 +82,7 @@ def test_nothing_is_overwritten(folder, capsys):
     assert "`reul` is not an operation of npnets" in capsys.readouterr().err
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", [name for name in ops.__all__ if not name.endswith("_backward")])
 def test_every_operation_has_an_exercise(name):
     """The file is Python; with npnets' own functions its examples hold; and it shows no solution."""

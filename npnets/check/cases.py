@@ -8,6 +8,7 @@ smallest case.
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations, product
 from typing import Any, NamedTuple
 
@@ -73,11 +74,24 @@ GRIDS: dict[str, Features] = {
 }
 
 
-def cases(operation: Operation) -> Iterator[Case]:
-    """Yield the cases of an operation, in float64, from small to large; then some in float32 and some of large numbers.
+def cases(operation: Operation) -> tuple[Case, ...]:
+    """Return the cases of an operation, in float64, from small to large; then some of large numbers or in float32.
 
-    Small means few values in the arrays, and then small strides, paddings and so on.
+    Small means few values in the arrays, and then small strides, paddings and so on. The arrays cannot be written to.
     """
+    return _cases(operation.name)
+
+
+@cache
+def _cases(name: str) -> tuple[Case, ...]:
+    made = tuple(_made(find(name)))
+    for case in made:
+        for array in case.arrays().values():
+            array.flags.writeable = False
+    return made
+
+
+def _made(operation: Operation) -> Iterator[Case]:
     grid = GRIDS[operation.forward]
     features = [found for found in _combinations(grid) if _fits(found)]
     features.sort(key=lambda found: (_size(operation.forward, found), sum(_numbers(found))))

@@ -223,7 +223,7 @@ def _checked(name: str, caller: Caller, labels: Mapping[str, str], layout: str, 
         operations["backward"] = find(f"{name}_backward")
     findings = []
     for role, operation in operations.items():
-        made = list(cases(operation))
+        made = cases(operation)
         kinds = (arrays,) if arrays is not None else caller.kinds()
         done = run(caller, role, operation, layout, made, kinds)
         findings.append(_finding(caller, role, operation, labels[role], layout, done))

@@ -1,6 +1,7 @@
 """Which implementation the operations run: `use("loops")`, `use("numpy")` or `use("numba")`, or a function of yours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -24,6 +25,10 @@ _current = _Choice("numba", {})
 
 # The operations that a function can replace: `ops.replaceable` adds them.
 replaceable_names: set[str] = set()
+
+# What every implementation is wrapped in. Infinities and NaN pass through silently, as compiled code lets them: NumPy
+# alone would warn.
+_around: Callable[[Any], Any] = np.errstate(all="ignore")
 
 
 class _Restore:
@@ -122,8 +127,18 @@ def functions() -> Mapping[str, Function]:
 
 
 def choose(*, loops: T, numpy: T, numba: T) -> T:
-    """Return the one of the three that is in use.
+    """Return the one of the three that is in use."""
+    chosen: T = _around({"loops": loops, "numpy": numpy, "numba": numba}[_current.name])
+    return chosen
 
-    Infinities and NaN pass through silently, as compiled code lets them: NumPy alone would warn.
-    """
-    return np.errstate(all="ignore")({"loops": loops, "numpy": numpy, "numba": numba}[_current.name])
+
+@contextmanager
+def loops_through(around: Callable[[Any], Any]) -> Iterator[None]:
+    """Use `loops`, and call `around(function)` in the place of each function."""
+    global _around
+    previous, _around = _around, around
+    try:
+        with use("loops"):
+            yield
+    finally:
+        _around = previous

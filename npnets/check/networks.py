@@ -110,8 +110,8 @@ def _watch(name: str, layer: Layer, found: list[Place]) -> None:
 
     def other(method: str, value: Array) -> tuple[Layer, Array]:
         """Return what the functions give: a twin of the layer, and its output or dx."""
-        twin = copy.copy(layer)
-        twin.grads = {}
+        twin = object.__new__(type(layer))  # a copy would not have what `forward` has kept
+        twin.__dict__ |= layer.__dict__ | {"grads": {}}
         try:
             with use(**mine):
                 result: Array = getattr(type(layer), method)(twin, value)

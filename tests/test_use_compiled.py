@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from shared_data import shared
 from test_use import Counted, backward, forward, images
 
 import npnets
+from npnets.testing import first_difference
 
 
 @pytest.fixture
@@ -43,3 +45,28 @@ def test_a_fused_training_step_goes_through_the_layers(net, pair):
     with npnets.use("numba", depthwise_conv2d=pair):
         npnets.train_step(net.train(), npnets.SGD(net, lr=0.1), images(), np.array([0, 1, 2]))
     assert [len(one.calls) for one in pair] == [2, 2]
+
+
+def strided(x, weight, *, stride, padding, dilation):
+    KH, KW, _ = weight.shape
+    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (dilation * (KH - 1) + 1, dilation * (KW - 1) + 1), (1, 2))
+    windows = windows[:, ::stride, ::stride, :, ::dilation, ::dilation]
+    return np.einsum("bklmij,ijm->bklm", windows, weight)
+
+
+def test_a_photograph_is_classified_with_it():
+    """Real weights, whose padding at stride 2 is on two sides only, and photographs: the stored logits come out."""
+    net = npnets.from_pretrained(shared("mobilenet_v1_025_224_tf.npz"))
+    with np.load(shared("photos_224_ref.npz"), allow_pickle=False) as held:
+        photos, logits = held["x"], held["logits_mobilenet_v1_025_tf"]
+    mine = Counted(strided)
+    with npnets.use(depthwise_conv2d=(mine, None)):
+        found = npnets.compile(net)(net.preprocess(photos))
+        assert first_difference(net, net.preprocess(photos[:1, :64, :64]), backward=False) is None
+    assert len(mine.calls) == 26
+    assert all(call["padding"] == 0 for call in mine.calls)  # "same" is made before
+    assert (found.argmax(1) == logits.argmax(1)).all()
+    wrong = Counted(lambda *arrays, **options: strided(*arrays, **options)[:, :, ::-1])
+    with npnets.use(depthwise_conv2d=wrong):
+        assert first_difference(net, net.preprocess(photos[:1, :64, :64])).layer == "block1.depthwise"

@@ -89,7 +89,7 @@ class Finding(NamedTuple):
         lines = [f"{self.operation.name}: {self.function} {self.status}{kind}.", "", *_equation(self.operation), ""]
         lines += _wrapped(_which(self.run), 2)
         lines += ["", *_wrapped(words.call(self.operation, failed.case, self.layout), 4)]
-        if shown := words.arrays(self.operation, failed.case):
+        if shown := words.arrays(self.operation, failed.case, self.layout):
             lines += ["", *("    " + line for line in shown)]
         lines.append("")
         if failed.error:
@@ -352,13 +352,18 @@ def _adjoint(forward: Finding, backward: Finding) -> tuple[str, ...]:
 
 def _equation(operation: Operation) -> list[str]:
     """Return the equation, which is in the first line of the operation's documentation, or after it."""
-    text = inspect.getdoc(getattr(ops, operation.name)) or ""
+    text = inspect.getdoc(getattr(ops, operation.name.replace("group_", ""))) or ""
     first, _, rest = text.partition("\n")
     if rest.startswith("\n::\n"):
-        block = textwrap.dedent(rest.split("\n\n")[1]).replace(",    ", "\n")  # several equations in a line
-        return ["  " + line for line in block.splitlines()]
-    _, colon, equation = first.rstrip(".").partition(": ")
-    return _wrapped(equation if colon and "=" in equation else first, 2)
+        lines = textwrap.dedent(rest.split("\n\n")[1]).replace(",    ", "\n").splitlines()  # several in a line
+    else:
+        _, colon, equation = first.rstrip(".").partition(": ")
+        lines = [equation if colon and "=" in equation else first]
+    if operation.forward == "conv2d":  # of one group
+        lines = [line.replace("q(n) + m", "m") for line in lines]
+    elif any("q(n)" in line for line in lines):
+        lines.append("with q(n) = (n // (N/g)) C/g, the first channel of the group of n")
+    return [part for line in lines for part in _wrapped(line, 2)]
 
 
 def _which(done: Run) -> str:

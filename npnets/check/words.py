@@ -32,26 +32,29 @@ def call(operation: Operation, case: Case, layout: str) -> str:
     return ", ".join([*shapes, *options, *sorted(dtypes)])
 
 
-def arrays(operation: Operation, case: Case) -> list[str]:
-    """Return the values of small arrays: `F[0,:,:,0]` and its rows."""
+def arrays(operation: Operation, case: Case, layout: str) -> list[str]:
+    """Return the values of small arrays, image by image: `F[0,:,:,0] = [[1 2]]`."""
     lines: list[str] = []
     if sum(one.size for one in case.arrays().values()) > SHOWN_VALUES:
         return lines
-    for name, value in case.arrays().items():
-        symbol = operation.symbols[name]
-        spatial = [axis for axis, letter in enumerate(symbol.axes) if letter in "klijrc"]
-        others = [axis for axis in range(value.ndim) if axis not in spatial]
-        if len(spatial) != 2:
-            lines += _rows(symbol.letter, value)
+    for name, given in case.arrays().items():
+        letter, axes = operation.symbols[name]
+        value = operation.turned(name, given, layout)
+        first = layout == "NCHW" and value.ndim == 4  # the channels
+        image = [2, 3] if first else [axis for axis, at in enumerate(axes) if at in "klijrc"]
+        if len(image) != 2:
+            lines += _rows(letter, value)
             continue
-        if spatial[1] == value.ndim - 2 and value.shape[spatial[0]] == value.shape[spatial[1]] == 1:  # one pixel
-            spatial, others = [value.ndim - 1], list(range(value.ndim - 1))
+        channels = 1 if first else value.ndim - 1
+        if (first or image[1] == channels - 1) and value.shape[image[0]] == value.shape[image[1]] == 1:
+            image = [channels]  # of one pixel
+        others = [axis for axis in range(value.ndim) if axis not in image]
         for index in np.ndindex(*(value.shape[axis] for axis in others)):
             where: list[Any] = [slice(None)] * value.ndim
             for axis, at in zip(others, index, strict=True):
                 where[axis] = at
             label = ",".join(":" if isinstance(at, slice) else str(at) for at in where)
-            lines += _rows(f"{symbol.letter}[{label}]", value[tuple(where)])
+            lines += _rows(f"{letter}[{label}]", value[tuple(where)])
     return lines
 
 

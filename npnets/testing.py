@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from npnets.check.callers import parse
+from npnets.check.examine import check, check_files
 from npnets.check.networks import Place, first_difference
-from npnets.check.report import check, check_files
 
 __all__ = [
     "Place",

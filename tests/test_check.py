@@ -138,6 +138,20 @@ def test_two_mistakes_at_once_are_named():
     assert "a function with these two mistakes and no other returns the same as yours in all" in text
 
 
+def test_all_results_that_differ_are_told():
+    """One in the smallest case, the other only elsewhere: nothing is said to be right that is not."""
+
+    def backward(dout, x, weight, *, stride, padding, dilation):
+        dx, _ = gradients(dout, x, weight, 1, padding, dilation)
+        return dx, gradients(dout, x, weight, stride, padding, dilation)[1] * 2
+
+    text = said(check("depthwise_conv2d_backward", backward))
+    assert "Everything else is right" not in text
+    assert "It is twice as large: everything is added twice. A function with this mistake and no other" in text
+    assert "the same `dweight` as yours in all" in text
+    assert "`dx` differs in 37 other cases: The stride is ignored where the pixel is chosen" in text
+
+
 def test_a_beginning_without_options_is_recognised():
     def beginning(x, weight, *, stride, padding, dilation):
         return depthwise(x, weight, 1, 0, 1)

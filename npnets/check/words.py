@@ -8,6 +8,7 @@ import numpy as np
 from npnets._check import Array
 from npnets.check.cases import Case
 from npnets.check.compare import Difference, Outcome
+from npnets.check.mistakes import Mistake
 from npnets.check.operations import Operation
 from npnets.check.terms import Terms
 
@@ -209,6 +210,18 @@ def overview(operation: Operation, found: Terms, layout: str, case: Case) -> str
             verb = "is" if len(places) == 1 else "are"
             return f"{_listed(places)} {verb} read nowhere; every term that is summed is in its place."
     return "Every term that is summed is in its place: only some are missing."
+
+
+def mistake(one: Mistake, result: str, cases: int, alone: bool) -> str:
+    """Return what is said of a mistake that explains a result in so many cases; `alone`: no other result is wrong."""
+    text = one.words if one.words[1].isupper() or one.words.startswith("dx") else one.words[0].upper() + one.words[1:]
+    which = "these two mistakes" if ", " in one.key else "this mistake"
+    where = f"in all {cases} cases" if cases > 1 else "there"
+    if alone:
+        return (
+            f"{text}. Everything else is right: a function with {which} and no other returns the same as yours {where}."
+        )
+    return f"{text}. A function with {which} and no other returns the same `{result}` as yours {where}."
 
 
 Test = Callable[[Mapping[str, Any]], bool]

@@ -7,8 +7,9 @@ import sys
 from npnets import _check
 from npnets.check.callers import parse
 from npnets.check.child import KINDS
+from npnets.check.examine import check_files
 from npnets.check.operations import LAYOUTS, find
-from npnets.check.report import COULD_NOT_RUN, STATUS, check_files
+from npnets.check.report import COULD_NOT_RUN, STATUS
 
 HELP = "check a function of yours against an operation's equation"
 

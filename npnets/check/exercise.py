@@ -44,9 +44,10 @@ LINE = 60
 OPTIONS = {
     "x, weight, groups, stride, padding, dilation": "F, (B, H, W, C); K, (KH, KW, C/groups, N); g, which divides C and "
     "N; s, p and d, whole numbers: p rows and columns of zeros are around the image; d is the distance of neighbouring "
-    "kernel entries on it. Output channel n belongs to group n // (N/groups).",
+    "kernel entries on it. H' = floor((H + 2 p - d (KH - 1) - 1) / s) + 1. Output channel n belongs to group "
+    "n // (N/groups).",
     "stride, padding, dilation": "s, p and d, whole numbers: p rows and columns of zeros are around the image; d is "
-    "the distance of neighbouring kernel entries on it.",
+    "the distance of neighbouring kernel entries on it. H' = floor((H + 2 p - d (KH - 1) - 1) / s) + 1.",
     "kernel_size, stride, padding": "Whole numbers: the window's side, s and p.",
     "kernel_size": "A whole number: the window's side.",
     "stride": "s, a whole number.",

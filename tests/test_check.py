@@ -1,6 +1,8 @@
 """`npnets check`: right functions conform, wrong ones are diagnosed, and whatever a function does, it does not pass."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,6 +94,36 @@ def test_a_right_pair_is_adjoint():
     report = check("depthwise_conv2d", strided, backward)
     assert report.conforms, str(report)
     assert "Adjoint: <dG, G> = <dF, F> = <dK, K> in all" in str(report)
+
+
+@pytest.fixture
+def jax(monkeypatch):
+    """As JAX is by default: whatever goes in, there is float32 only."""
+
+    def asarray(array):
+        return array.astype(np.float32) if array.dtype.kind == "f" else array
+
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(numpy=SimpleNamespace(asarray=asarray)))
+
+
+def only_float32(function):
+    def run(*arrays, **options):
+        assert {one.dtype for one in arrays} == {np.dtype(np.float32)}
+        return function(*arrays, *options.values())
+
+    return run
+
+
+def test_what_knows_float32_only_conforms(jax):
+    report = check("depthwise_conv2d", only_float32(depthwise), only_float32(gradients))
+    assert report.conforms, str(report)
+    assert [one.run.kind for one in report.findings] == ["jax", "jax"]
+    assert "Adjoint" in str(report)
+
+
+def test_what_knows_float32_only_is_diagnosed(jax):
+    report = check("depthwise_conv2d", only_float32(lambda x, weight, *more: depthwise(x, weight[::-1, ::-1], *more)))
+    assert "The kernel is turned by 180 degrees" in str(report)
 
 
 # -- wrong functions ---------------------------------------------------------------------------------------------------

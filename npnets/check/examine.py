@@ -11,7 +11,7 @@ from npnets.check import words
 from npnets.check.callers import Caller, Here, Process
 from npnets.check.cases import LARGE, Case, cases
 from npnets.check.child import KINDS
-from npnets.check.compare import Difference, Outcome, Run, outcome, run
+from npnets.check.compare import UNITS, Difference, Outcome, Run, outcome, run
 from npnets.check.mistakes import recognise
 from npnets.check.operations import LAYOUTS, Operation, find
 from npnets.check.report import CONFORMS, COULD_NOT_RUN, DIFFERS, Finding, Report, Told
@@ -171,10 +171,10 @@ def _adjoint(forward: Finding, backward: Finding) -> tuple[str, ...]:
     held = 0
     for ahead, back in zip(forward.run.outcomes, backward.run.outcomes, strict=False):
         given = back.case.arguments
-        if ahead.error or back.error or any(one is None for one in (*ahead.found, *back.found)):
+        if not ahead.found or not back.found or any(one is None for one in (*ahead.found, *back.found)):
             continue
         out, dout = ahead.found[0], given["dout"]
-        if out is None or not back.found or out.shape != dout.shape or dout.dtype != np.float64:
+        if out is None or out.shape != dout.shape:
             continue
         if any(abs(one).max(initial=0) >= LARGE for case in (ahead.case, back.case) for one in case.arrays().values()):
             continue  # large are the first arrays of each, which are not the same ones
@@ -186,7 +186,7 @@ def _adjoint(forward: Finding, backward: Finding) -> tuple[str, ...]:
         for symbol, gradient, value in pairs:
             assert gradient is not None
             right = float(np.vdot(gradient, value))
-            if abs(left - right) > 1e-9 * max(1.0, float(np.vdot(abs(dout), abs(out)))):
+            if abs(left - right) > UNITS * float(np.finfo(dout.dtype).eps) * float(np.vdot(abs(dout), abs(out))):
                 if forward.status == CONFORMS:
                     return ()
                 return (

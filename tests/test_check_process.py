@@ -1,15 +1,19 @@
 """`npnets check` in a process of its own: the command, and whatever a function does, it does not pass."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from npnets import cli
-from npnets.check import check_files
+from npnets.check import check_files, child
 from npnets.testing import conforms
+
+pytestmark = pytest.mark.uncompiled  # nothing is: so that it is counted in the coverage
 
 # -- whatever a function does ------------------------------------------------------------------------------------------
 
@@ -77,6 +81,51 @@ def test_what_a_function_begins_ends_with_it(tmp_path):
     raise AssertionError("it still runs")
 
 
+def test_frames_are_read_as_they_were_written():
+    arrays = [np.arange(6.0, dtype=np.float32).reshape(2, 3), None, np.array(3), np.zeros((0, 2), bool)]
+    stream = io.BytesIO()
+    child.write(stream, {"kind": "numpy"}, arrays)
+    stream.seek(0)
+    header, found = child.read(stream)
+    assert header == {"kind": "numpy"}
+    for one, right in zip(found, arrays, strict=True):
+        assert right is None or (one.dtype == right.dtype and one.shape == right.shape and np.array_equal(one, right))
+    assert found[1] is None
+    assert child.read(stream) is None
+
+
+def frame(text, more=b""):
+    return io.BytesIO(len(text).to_bytes(child.LENGTH, "big") + text.encode() + more)
+
+
+@pytest.mark.parametrize(
+    ("stream", "error", "words"),
+    [
+        (frame('{"arrays": [["|O", [1]]]}', b"12345678"), ValueError, "not an array of numbers"),
+        (frame('{"arrays": [["<f8", [-1, -1]]]}', b"12345678"), ValueError, "not an array of numbers"),
+        (frame('{"arrays": [["<f8", [1000000, 1000000]]]}'), ValueError, "an answer of 8000000000000 bytes"),
+        (frame('{"arrays": [["<f8", [2]]]}', b"12345678"), EOFError, ""),
+        (frame("[]"), TypeError, ""),
+        (frame("no JSON"), ValueError, ""),
+        (io.BytesIO(b"\xff" * 8), ValueError, "bytes"),
+    ],
+)
+def test_nonsense_is_no_answer(stream, error, words):
+    with pytest.raises(error, match=words):
+        child.read(stream, 2**20)
+
+
+def test_loading(file):
+    path = str(file)
+    assert child.load(path, "Solution.relu")(np.array([-1, 2])).tolist() == [0, 2]
+    for name, words in (("f", "has no function `f`: there is relu"), ("number", "is a int, and no function")):
+        with pytest.raises(child.Unsuitable, match=words):
+            child.load(path, name)
+    (file.parent / "text.txt").write_text("")
+    with pytest.raises(child.Unsuitable, match="is not a Python file"):
+        child.load(str(file.parent / "text.txt"), "f")
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 FILE = """\
@@ -105,6 +154,7 @@ number = 3
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """A file with a neighbour."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
     (tmp_path / "helper.py").write_text("zero = 0\n")
     (tmp_path / "mycode.py").write_text(FILE)
     monkeypatch.chdir(tmp_path)

@@ -71,6 +71,11 @@ class Outcome(NamedTuple):
         return not self.differences and not self.error
 
     @property
+    def compared(self) -> bool:
+        """Whether it was: large numbers are not, where there is float32 only."""
+        return bool(self.found or self.differences or self.error)
+
+    @property
     def exact(self) -> bool:
         """Whether all results are the same to the bit."""
         return all(np.array_equal(a, b) for a, b in zip(self.expected, self.found, strict=False) if b is not None)
@@ -83,9 +88,14 @@ class Run(NamedTuple):
     outcomes: tuple[Outcome, ...]
 
     @property
+    def cases(self) -> int:
+        """How many cases were compared."""
+        return sum(one.compared for one in self.outcomes)
+
+    @property
     def agreed(self) -> int:
-        """In how many cases the function is right."""
-        return sum(one.agrees for one in self.outcomes)
+        """In how many of them the function is right."""
+        return sum(one.agrees and one.compared for one in self.outcomes)
 
     @property
     def failed(self) -> Outcome | None:

@@ -67,7 +67,7 @@ class Finding(NamedTuple):
 
     def lines(self) -> list[str]:
         """Return the text."""
-        cases_ = len(self.run.outcomes)
+        cases_ = self.run.cases
         kind = f", called with {NAMES[self.run.kind]}" if self.run.kind != "numpy" else ""
         if self.status == CONFORMS:
             exact = all(one.exact for one in self.run.outcomes)
@@ -100,7 +100,7 @@ class Finding(NamedTuple):
             "status": self.status,
             "arrays": self.run.kind,
             "layout": self.layout,
-            "cases": len(self.run.outcomes),
+            "cases": self.run.cases,
             "agreed": self.run.agreed,
             "exact": self.status == CONFORMS and all(one.exact for one in self.run.outcomes),
             "case": None if failed is None else {
@@ -183,7 +183,7 @@ def _equation(operation: Operation) -> list[str]:
 
 def _which(done: Run) -> str:
     number = next(at for at, one in enumerate(done.outcomes) if not one.agrees)
-    tried = len(done.outcomes)
+    tried = done.cases
     if done.outcomes[-1].ended:
         return f"Case {number + 1}, after {number} that agree:"
     bad = tried - done.agreed

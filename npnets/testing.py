@@ -1,5 +1,8 @@
 """Checks for code like this one: exact results, adjoints, rounding errors and derivatives. No tolerance is hand-picked.
 
+For a function that should be an operation of `npnets.ops`, `conforms` does it all, and says what is wrong: a line in a
+test of a class of students. `first_difference` says where in a network such a function goes wrong. For other code:
+
 =======================  ===============================================================================================
 check                    when
 =======================  ===============================================================================================
@@ -21,6 +24,23 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from npnets.check.callers import parse
+from npnets.check.examine import check, check_files
+from npnets.check.networks import Place, first_difference
+
+__all__ = [
+    "Place",
+    "Rounded",
+    "assert_adjoint",
+    "assert_exact",
+    "assert_gradient",
+    "assert_within_rounding",
+    "conforms",
+    "first_difference",
+    "numeric_gradient",
+    "rounding_bound",
+]
+
 Array: TypeAlias = npt.NDArray[Any]
 
 # The step of the central differences: about the cube root of float64's 2**-52, where truncation (step**2) and rounding
@@ -29,6 +49,69 @@ STEP = 2.0**-17
 
 # An exponential or logarithm is not rounded correctly: NumPy's vectorised ones promise 4 units in the last place.
 LIBRARY_ULPS = 4
+
+
+def conforms(
+    operation: str,
+    function: Callable[..., Any] | str,
+    backward: Callable[..., Any] | str | None = None,
+    *,
+    layout: str = "NHWC",
+    arrays: str | None = None,
+    seconds: float = 10.0,
+    megabytes: int = 4096,
+) -> None:
+    """Assert that a function computes an operation of `npnets.ops`: what `npnets check` does, in a test.
+
+    Parameters
+    ----------
+    operation
+        A name in `npnets.ops`, such as "depthwise_conv2d" or "relu_backward".
+    function
+        The function, which is then called in this process, or "FILE.py:FUNCTION": then it is called in a process of its
+        own, with the limits below. `npnets check --help` says with which arguments.
+    backward
+        The same for the gradient of the operation, if that is to be checked too.
+    layout
+        "NHWC", or "NCHW" for feature maps and kernels as PyTorch has them.
+    arrays
+        What the functions take, "numpy", "torch", "jax" or "list"; None for that with which they do best.
+    seconds, megabytes
+        What one call may take and hold.
+
+    Raises
+    ------
+    AssertionError
+        It does not conform; the message has the smallest case that fails, and says what is wrong with it.
+    ValueError
+        There is no such operation, file or function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> conforms("relu", lambda x: np.maximum(x, 0))
+    >>> conforms("relu_backward", lambda dout, x: dout * (x >= 0))
+    Traceback (most recent call last):
+    AssertionError: relu_backward: <lambda> differs.
+    <BLANKLINE>
+      Return the gradient dx of `relu`: dout where x > 0, else 0 (also at 0).
+    ...
+      At x = 0 the gradient is let through: npnets and PyTorch have 0 there (x > 0,
+      not x >= 0). Everything else is right: a function with this mistake and no
+      other returns the same as yours in all 21 cases.
+    """
+    __tracebackhide__ = True
+    if backward is not None and isinstance(function, str) != isinstance(backward, str):
+        raise TypeError("`function` and `backward` must both be functions, or both be strings FILE.py:FUNCTION")
+    if isinstance(function, str):
+        where = parse(backward, f"{operation}_backward") if isinstance(backward, str) else None
+        report = check_files(operation, parse(function, operation), where, layout=layout, arrays=arrays,
+                             seconds=seconds, megabytes=megabytes)  # fmt: skip
+    else:
+        assert not isinstance(backward, str)
+        report = check(operation, function, backward, layout=layout, arrays=arrays)
+    if not report.conforms:
+        raise AssertionError(str(report))
 
 
 def assert_exact(actual: npt.ArrayLike, expected: npt.ArrayLike) -> None:

@@ -26,9 +26,9 @@ GROUPS = (
     ("ops",),
     ("layers", "preprocessing", "formulas"),
     ("models",),
-    ("plan", "train", "weights", "cost", "counting", "cam", "data", "testing", "_picture"),
+    ("plan", "train", "weights", "cost", "counting", "cam", "data", "_picture"),
     ("",),  # npnets/__init__.py: the public names
-    ("bench", "check", "explain", "predict", "summary", "tables", "warmup"),
+    ("bench", "check", "explain", "predict", "summary", "tables", "testing", "warmup"),
     ("cli", "__main__"),
 )
 GROUP = {name: group for group, names in enumerate(GROUPS) for name in names}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, classify, evaluate, explain, export, summary, tables, train, warmup
+from npnets.cli import bench, check, classify, evaluate, exercise, explain, export, summary, tables, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
 COMMANDS = {
@@ -17,6 +17,8 @@ COMMANDS = {
     "summary": summary,
     "tables": tables,
     "explain": explain,
+    "check": check,
+    "exercise": exercise,
     "bench": bench,
     "warmup": warmup,
 }

@@ -21,6 +21,7 @@ from npnets._check import Array
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import elementwise as kernel
+from npnets.ops._replace import replaceable
 
 # -- relu --------------------------------------------------------------------------------------------------------------
 
@@ -45,6 +46,7 @@ def _relu_numpy_dx(dG: Array, F: Array, dF: Array) -> None:
     dF[:] = np.where(F <= 0, 0, dG)
 
 
+@replaceable
 def relu(x: Array) -> Array:
     """Return max(x, 0).
 
@@ -75,6 +77,7 @@ def relu(x: Array) -> Array:
     return out
 
 
+@replaceable
 def relu_backward(dout: Array, x: Array) -> Array:
     """Return the gradient dx of `relu`: dout where x > 0, else 0 (also at 0).
 
@@ -134,6 +137,7 @@ def _relu6_numpy_dx(dG: Array, F: Array, dF: Array) -> None:
     dF[:] = np.where((F <= 0) | (F >= 6), 0, dG)
 
 
+@replaceable
 def relu6(x: Array) -> Array:
     """Return min(max(x, 0), 6): the activation of TensorFlow's MobileNets.
 
@@ -164,6 +168,7 @@ def relu6(x: Array) -> Array:
     return out
 
 
+@replaceable
 def relu6_backward(dout: Array, x: Array) -> Array:
     """Return the gradient dx of `relu6`: dout where 0 < x < 6, else 0 (also at 0 and at 6).
 
@@ -223,6 +228,7 @@ def _leaky_relu_numpy_dx(dG: Array, F: Array, dF: Array, a: float) -> None:
     dF[:] = np.where(F > 0, dG, a * dG)
 
 
+@replaceable
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """Return x where x > 0, else negative_slope x.
 
@@ -255,6 +261,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     return out
 
 
+@replaceable
 def leaky_relu_backward(dout: Array, x: Array, negative_slope: float = 0.01) -> Array:
     """Return the gradient dx of `leaky_relu`: dout where x > 0, else negative_slope dout (also at 0).
 

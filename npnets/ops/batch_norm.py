@@ -53,6 +53,7 @@ from npnets._check import Array
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import batch_norm as kernel
+from npnets.ops._replace import replaceable
 
 # -- loops: the steps, one channel after the other; x (n, C) -----------------------------------------------------------
 
@@ -142,6 +143,7 @@ def _eval_numpy_backward(dy: Array, x: Array, gamma: Array, mu: Array, r: Array,
 # -- the public functions ----------------------------------------------------------------------------------------------
 
 
+@replaceable
 def batch_norm_train(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Array, Array]:
     """Normalise each channel by the mean and variance of this batch: y = gamma (x - mu) / sqrt(v + eps) + beta.
 
@@ -187,6 +189,7 @@ def batch_norm_train(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5)
     return out, mean, inv_std
 
 
+@replaceable
 def batch_norm_train_backward(
     dout: Array, x: Array, weight: Array, mean: Array, inv_std: Array
 ) -> tuple[Array, Array, Array]:
@@ -233,6 +236,7 @@ def batch_norm_train_backward(
     return dx, dweight, dbias
 
 
+@replaceable
 def batch_norm_eval(
     x: Array, weight: Array, bias: Array, running_mean: Array, running_var: Array, *, eps: float = 1e-5
 ) -> Array:
@@ -273,6 +277,7 @@ def batch_norm_eval(
     return out
 
 
+@replaceable
 def batch_norm_eval_backward(
     dout: Array, x: Array, weight: Array, running_mean: Array, running_var: Array, *, eps: float = 1e-5
 ) -> tuple[Array, Array, Array]:

@@ -17,6 +17,7 @@ from npnets._check import Array
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import elementwise as kernel
+from npnets.ops._replace import replaceable
 
 
 @jit
@@ -46,6 +47,7 @@ def _rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
+@replaceable
 def bias_add(x: Array, bias: Array) -> Array:
     """Add to each channel its bias: G[..., n] = F[..., n] + b[n].
 
@@ -81,6 +83,7 @@ def bias_add(x: Array, bias: Array) -> Array:
     return out
 
 
+@replaceable
 def bias_add_backward(dout: Array) -> tuple[Array, Array]:
     """Return the gradients of `bias_add`: dF = dG, and db[n] = the sum of dG[..., n].
 

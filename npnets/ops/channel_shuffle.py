@@ -21,6 +21,7 @@ from npnets._check import Array
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import elementwise as kernel
+from npnets.ops._replace import replaceable
 
 
 @jit
@@ -44,6 +45,7 @@ def _numba(x: Array, out: Array, g: int) -> None:
     kernel.shuffle(x.reshape(-1, x.shape[3]), out.reshape(-1, x.shape[3]), g)
 
 
+@replaceable
 def channel_shuffle(x: Array, groups: int) -> Array:
     """Permute the channels: channel a n + j moves to j g + a, n = C / g.
 
@@ -75,6 +77,7 @@ def channel_shuffle(x: Array, groups: int) -> Array:
     return _shuffle(x, _check.groups(groups, x.shape[3], x.shape[3]))
 
 
+@replaceable
 def channel_shuffle_backward(dout: Array, groups: int) -> Array:
     """Return the gradient dx of `channel_shuffle`: the inverse permutation, dF[.., a n + j] = dG[.., j g + a].
 

@@ -44,6 +44,7 @@ from npnets._check import Array, Ints, Padding, Pair, Window
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import conv2d as kernel
+from npnets.ops._replace import replaceable
 from npnets.ops._taps import crop, pad, tap
 
 # -- loops: (1), (2), (3), index for index ----------------------------------------------------------------------------
@@ -141,6 +142,7 @@ def _by_group(values: Array, g: int) -> Array:
 # -- the public functions ----------------------------------------------------------------------------------------------
 
 
+@replaceable
 def conv2d(
     x: Array, weight: Array, *, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1, groups: int = 1
 ) -> Array:
@@ -202,6 +204,7 @@ def conv2d(
     return out
 
 
+@replaceable
 def conv2d_backward(
     dout: Array,
     x: Array,
@@ -257,6 +260,7 @@ def conv2d_backward(
     return dx, dweight
 
 
+@replaceable
 def group_conv2d(
     x: Array, weight: Array, *, groups: int, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1
 ) -> Array:
@@ -290,6 +294,7 @@ def group_conv2d(
     return conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
+@replaceable
 def group_conv2d_backward(
     dout: Array,
     x: Array,

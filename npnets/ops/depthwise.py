@@ -32,6 +32,7 @@ from npnets._check import Array, Ints, Padding, Pair, Window
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import depthwise as kernel
+from npnets.ops._replace import replaceable
 from npnets.ops._taps import crop, pad, tap
 
 # -- loops: (1), (2), (3), index for index -----------------------------------------------------------------------------
@@ -111,6 +112,7 @@ def _numpy_dx(dout: Array, weight: Array, dx: Array, s: Ints, p: Ints, d: Ints) 
 # -- the public functions ----------------------------------------------------------------------------------------------
 
 
+@replaceable
 def depthwise_conv2d(x: Array, weight: Array, *, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1) -> Array:
     """Convolve each channel with its own kernel: G[b,k,l,m] = sum_{i,j} K[i,j,m] F[b, s k + d i - p, s l + d j - p, m].
 
@@ -154,6 +156,7 @@ def depthwise_conv2d(x: Array, weight: Array, *, stride: Pair = 1, padding: Padd
     return out
 
 
+@replaceable
 def depthwise_conv2d_backward(
     dout: Array, x: Array, weight: Array, *, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1
 ) -> tuple[Array, Array]:

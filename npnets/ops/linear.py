@@ -27,6 +27,7 @@ from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import elementwise
 from npnets.kernels import pointwise as kernel
+from npnets.ops._replace import replaceable
 
 
 @jit
@@ -76,6 +77,7 @@ def _numba_backward(dout: Array, x: Array, weight: Array, dx: Array, dweight: Ar
     elementwise.column_sums(dout, dbias)
 
 
+@replaceable
 def linear(x: Array, weight: Array, bias: Array) -> Array:
     """Multiply by a matrix and add a bias: G[b,n] = sum_m K[m,n] F[b,m] + v[n].
 
@@ -110,6 +112,7 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
     return out
 
 
+@replaceable
 def linear_backward(dout: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
     """Return the gradients of `linear`.
 

@@ -21,6 +21,7 @@ from npnets._check import Array
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import loss as kernel
+from npnets.ops._replace import replaceable
 
 
 @jit
@@ -52,6 +53,7 @@ def _numpy(z: Array, y: Array, e: float, losses: Array, dz: Array) -> None:
     dz[...] = (exps / total - t) / B
 
 
+@replaceable
 def softmax_cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0) -> tuple[float, Array]:
     """Return the mean cross-entropy of softmax(logits) over the batch, and its gradient by the logits.
 

@@ -28,6 +28,7 @@ from npnets._check import Array
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import pointwise as kernel
+from npnets.ops._replace import replaceable
 
 # -- loops: (1), (2), (3), index for index -----------------------------------------------------------------------------
 
@@ -119,6 +120,7 @@ def _numba_dx(dout: Array, weight: Array, dx: Array, g: int) -> None:
 # -- the public functions ----------------------------------------------------------------------------------------------
 
 
+@replaceable
 def pointwise_conv2d(x: Array, weight: Array, *, groups: int = 1) -> Array:
     """Mix the channels of each pixel: G[b,k,l,n] = sum_m K[m,n] F[b, k, l, q(n) + m].
 
@@ -159,6 +161,7 @@ def pointwise_conv2d(x: Array, weight: Array, *, groups: int = 1) -> Array:
     return out
 
 
+@replaceable
 def pointwise_conv2d_backward(dout: Array, x: Array, weight: Array, *, groups: int = 1) -> tuple[Array, Array]:
     """Return the gradients of `pointwise_conv2d`: equations (3) and (2) at the top of this file.
 

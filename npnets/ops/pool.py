@@ -26,6 +26,7 @@ from npnets._check import Array, Ints, Padding, Pair, Window
 from npnets._config import choose
 from npnets._jit import jit
 from npnets.kernels import pool as kernel
+from npnets.ops._replace import replaceable
 from npnets.ops._taps import crop, pad, tap
 
 ONE = 1, 1  # pools have no dilation
@@ -171,6 +172,7 @@ def _global_numpy_dx(dout: Array, dx: Array) -> None:
 # -- the public functions ----------------------------------------------------------------------------------------------
 
 
+@replaceable
 def max_pool2d(x: Array, kernel_size: Pair, *, stride: Pair | None = None, padding: Padding = 0) -> Array:
     """Take the largest value of each window, over the pixels inside of the image.
 
@@ -209,6 +211,7 @@ def max_pool2d(x: Array, kernel_size: Pair, *, stride: Pair | None = None, paddi
     return out
 
 
+@replaceable
 def max_pool2d_backward(
     dout: Array, x: Array, kernel_size: Pair, *, stride: Pair | None = None, padding: Padding = 0
 ) -> Array:
@@ -248,6 +251,7 @@ def max_pool2d_backward(
     return dx
 
 
+@replaceable
 def avg_pool2d(
     x: Array,
     kernel_size: Pair,
@@ -297,6 +301,7 @@ def avg_pool2d(
     return out
 
 
+@replaceable
 def avg_pool2d_backward(
     dout: Array,
     x_shape: tuple[int, int, int, int],
@@ -345,6 +350,7 @@ def avg_pool2d_backward(
     return dx
 
 
+@replaceable
 def global_avg_pool(x: Array) -> Array:
     """Take the mean of each channel over the whole image: G[b,m] = sum_{k,l} F[b,k,l,m] / (H W).
 
@@ -376,6 +382,7 @@ def global_avg_pool(x: Array) -> Array:
     return out
 
 
+@replaceable
 def global_avg_pool_backward(dout: Array, x_shape: tuple[int, int, int, int]) -> Array:
     """Return the gradient dx of `global_avg_pool`: dF[b,k,l,m] = dG[b,m] / (H W).
 

@@ -18,10 +18,12 @@ norm and an activation stand between the two steps; this is the bare equation.
 
 from npnets import _check
 from npnets._check import Array, Padding, Pair
+from npnets.ops._replace import replaceable
 from npnets.ops.depthwise import depthwise_conv2d, depthwise_conv2d_backward
 from npnets.ops.pointwise import pointwise_conv2d, pointwise_conv2d_backward
 
 
+@replaceable
 def depthwise_separable_conv2d(
     x: Array,
     depthwise_weight: Array,
@@ -73,6 +75,7 @@ def depthwise_separable_conv2d(
     return pointwise_conv2d(filtered, pointwise_weight)
 
 
+@replaceable
 def depthwise_separable_conv2d_backward(
     dout: Array,
     x: Array,

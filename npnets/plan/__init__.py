@@ -4,6 +4,7 @@
 images of one size, where everything lies and in which order it is done; `kernels.inference` does it.
 """
 
+import copy
 import time
 from collections import deque
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnets._check import FLOATS, Array, image, integer
+from npnets._config import functions
 from npnets._parallel import members, team
 from npnets.kernels import inference
 from npnets.kernels.team import counters
@@ -51,6 +53,7 @@ class Compiled:
 
     def __init__(self, net: Network) -> None:
         self._net, self._program = net, lower(net)
+        self._layers = copy.deepcopy(net).eval() if functions() else None  # which the program knows nothing of
         self._layout = lru_cache(LAYOUTS)(self._plan)
         self._workspaces: deque[Array] = deque(maxlen=WORKSPACES)  # of past calls, for the next ones
 
@@ -63,6 +66,8 @@ class Compiled:
             As the network itself.
         """
         x = self._images(x)
+        if functions():
+            return self._through_layers(x)
         plan, mult_adds = self._layout(x.shape[1:])
         work = len(x) * sum(mult_adds.values())
         call = _Call(plan, self._program.params, x, members(work), self._workspaces)
@@ -107,6 +112,13 @@ class Compiled:
             names = [name for op in ops for name in op.names]
             steps.append(FusedStep(" + ".join(names), float(median), sum(mult_adds.get(n, 0) for n in names), bytes_))
         return tuple(steps)
+
+    def _through_layers(self, x: Array) -> Array:
+        """Return the logits with the functions that `npnets.use` has put in the place of operations."""
+        if self._layers is None:
+            names = ", ".join(sorted(functions()))
+            raise RuntimeError(f"this network was compiled before npnets.use({names}): compile it again, after that")
+        return self._layers(x)
 
     def _images(self, x: Array) -> Array:
         """Return `x` as kernels take it, or raise what the network does."""
@@ -168,7 +180,8 @@ def compile(net: Network) -> Compiled:
     buffers are planned once for each size of images and used again.
 
     The weights and running statistics are those of the moment of compiling: training the network or loading another
-    state does not change what was compiled.
+    state does not change what was compiled. Where `npnets.use` has put a function of yours in an operation's place,
+    nothing is fused: the layers run one by one, so that it is called.
 
     Calls from several Python threads at once are safe. Each uses the threads of `npnets.set_threads`, and the bits do
     not depend on how many there are, nor on the other images of the batch.

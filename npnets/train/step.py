@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from npnets._check import Array
-from npnets._config import implementation
+from npnets._config import functions, implementation
 from npnets.layers import Layer, Linear, Sequential
 from npnets.models import Network
 from npnets.ops import softmax_cross_entropy
@@ -68,7 +68,8 @@ def step_with_logits(
     frozen, trained = split(net)
     if any(layer.frozen for _, layer in net.layers()):
         return step_from(frozen.forward(x), trained, optimizer, labels, label_smoothing)
-    program = program_for(net, x.shape) if implementation() == "numba" else None
+    # A function of the reader's stands in the layers.
+    program = program_for(net, x.shape) if implementation() == "numba" and not functions() else None
     if program is None:
         return step_from(x, trained, optimizer, labels, label_smoothing)
     logits = program.forward(x)

@@ -1,0 +1,101 @@
+# %% [markdown]
+# # What the filters learn
+#
+# **What it shows.** The 3 x 3 kernels of a MobileNet that is trained here: those of the first convolution and of
+# depthwise ones, before and after. Each is taken apart into nine patterns, so that what can be seen can also be
+# counted.
+#
+# **What you should see.** Random kernels become ordered: edges in both directions and blurs in the first layer; in
+# depthwise layers differences and blurs, one to a channel, as no other kernel will look at that channel again.
+#
+# Units: weights have none; shares are in % of a kernel's energy, the sum of its squared weights.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+from _demo import INK, begin, every, train
+
+import npnets
+from npnets import data
+
+demo = begin("08_filters")
+
+# %% [markdown]
+# ## Nine patterns
+#
+# A row of three weights is a mixture of its mean $(1, 1, 1)/\sqrt3$, its slope $(1, 0, -1)/\sqrt2$ and its bend
+# $(1, -2, 1)/\sqrt6$. These are orthogonal, of length 1; so are the nine products of one for the rows and one for the
+# columns, and the squares of a kernel's nine coefficients sum to its energy. A random kernel has a ninth of its
+# energy in each.
+
+# %%
+LINE = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+PATTERNS = np.einsum("ai,bj->abij", LINE, LINE)  # (3, 3, KH, KW): a for the rows, b for the columns
+
+
+def shares(kernels):
+    """Return the mean share of each pattern, (3, 3), for kernels (n, 3, 3)."""
+    energy = np.einsum("abij,nij->nab", PATTERNS, kernels) ** 2
+    return (energy / energy.sum((1, 2), keepdims=True)).mean(0)
+
+
+# %% [markdown]
+# ## Training
+
+# %%
+LAYERS = {"first convolution": "stem.conv.weight", "depthwise, block 1": "block1.depthwise.weight",
+          "depthwise, block 5": "block5.depthwise.weight"}  # fmt: skip
+images = every(data.fashion_mnist(), demo.pick(quick=24, default=1, full=1))
+net = npnets.MobileNetV1(
+    width=0.5, rows=((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)), stem_stride=1, in_channels=1, num_classes=10
+)
+
+
+def kernels():
+    """Return the kernels (n, 3, 3) of each layer, as they are now."""
+    state = net.state_dict()
+    return {label: state[name].reshape(3, 3, -1).transpose(2, 0, 1) for label, name in LAYERS.items()}
+
+
+before = kernels()
+accuracy = train(net, images, epochs=demo.pick(quick=1, default=4, full=20))
+after = kernels()
+
+# %% [markdown]
+# ## The picture
+#
+# Blue weights are negative, red ones positive, each kernel on its own scale. At the right how the energy is shared:
+# down the rows mean, slope and bend of the columns, across them the same of the rows. Upper left is the blur, its
+# neighbours are the edges.
+
+
+# %%
+def sheet(kernels, across=8):
+    """Return the first 16 kernels on one sheet, each scaled to its largest weight, with gaps between."""
+    page = np.full((2 * 4 - 1, across * 4 - 1), np.nan)
+    for number, kernel in enumerate(kernels[: 2 * across]):
+        r, c = 4 * (number // across), 4 * (number % across)
+        page[r : r + 3, c : c + 3] = kernel / abs(kernel).max()
+    return page
+
+
+figure, axes = plt.subplots(3, 3, figsize=(9, 5.4), width_ratios=(2.6, 2.6, 1))
+rows = []
+for line, (label, old), new in zip(axes, before.items(), after.values(), strict=True):
+    for panel, kernels_then in zip(line, (old, new), strict=False):
+        panel.imshow(sheet(kernels_then), cmap="RdBu_r", vmin=-1, vmax=1)
+    share = 100 * shares(new)
+    line[2].imshow(share, cmap="Blues", vmin=0, vmax=60)
+    for (a, b), value in np.ndenumerate(share):
+        line[2].text(b, a, f"{value:.0f}", ha="center", va="center", color="white" if value > 35 else INK)
+    line[0].set_title(f"{label}, before")
+    line[1].set_title("after")
+    line[2].set_title("energy after, %")
+    for when, kernels_then in ("before", old), ("after", new):
+        share = 100 * shares(kernels_then)
+        rows.append({"layer": label, "when": when, "blur, %": share[0, 0], "edges, %": share[0, 1] + share[1, 0],
+                     "the other six, %": share.sum() - share[0, 0] - share[0, 1] - share[1, 0]})  # fmt: skip
+for panel in axes.flat:
+    panel.set_axis_off()
+figure.suptitle(f"test accuracy {accuracy:.1f} %", fontsize=9)
+demo.finish(figure, rows)

@@ -1,0 +1,203 @@
+# %% [markdown]
+# # From loops to SIMD: the same convolution, eight times
+#
+# **What it shows.** One 3 x 3 convolution, from five lines of plain Python to npnets' kernel. Every step changes one
+# thing, computes the same numbers, and is timed beside all others in one run, taking turns.
+#
+# **What you should see.** The compiler is the largest step, and by itself it leaves nine tenths of the processor
+# unused. What brings these is not fewer operations, their number never changes, but fewer loads for each.
+#
+# Units: milliseconds a call, GF/s ($10^9$ floating-point operations a second; a mult-add is two).
+
+# %%
+import statistics
+
+import matplotlib.pyplot as plt
+import numpy as np
+from _demo import BLUE, GREEN, GREY, INK, ORANGE, begin, side_by_side
+from numba import njit
+
+import npnets
+from npnets.bench.machine import processor
+from npnets.bench.peak import peaks
+from npnets.kernels.simd import fma, lanes, load, splat, store
+from npnets.testing import assert_within_rounding
+
+demo = begin("09_loops_to_simd")
+side, M, N = demo.pick(quick=(4, 8, 32), default=(16, 32, 32), full=(16, 32, 32))
+rounds = demo.pick(quick=1, default=3, full=9)
+random = np.random.default_rng(0)
+F = random.standard_normal((side + 2, side + 2, M), np.float32)  # padded by 1 already
+K = random.standard_normal((3, 3, M, N), np.float32)
+
+# %% [markdown]
+# ## 1 and 2: the formula, interpreted and compiled
+#
+# $$G_{k,l,n} = \sum_{i,j,m} K_{i,j,m,n}\, F_{k+i,\ l+j,\ m}$$
+#
+# For each mult-add Python looks up two objects, makes three new ones and throws them away. Numba translates the same
+# lines to machine code; `njit` is all that is added.
+
+
+# %%
+def loops(F, K, G):
+    for k in range(G.shape[0]):
+        for l in range(G.shape[1]):
+            for n in range(G.shape[2]):
+                for i in range(3):
+                    for j in range(3):
+                        for m in range(F.shape[2]):
+                            G[k, l, n] += K[i, j, m, n] * F[k + i, l + j, m]
+
+
+compiled = njit(loops)
+
+# %% [markdown]
+# ## 3: another order
+#
+# Innermost was $m$, in whose direction $K$ is not contiguous, and whose additions must wait for each other: a sum of
+# floats may not be reordered. With $n$ innermost, neighbours in memory are independent sums, and the compiler takes 8
+# or 16 of them at a time, by itself.
+
+
+# %%
+@njit
+def reordered(F, K, G):
+    for k in range(G.shape[0]):
+        for l in range(G.shape[1]):
+            for i in range(3):
+                for j in range(3):
+                    for m in range(F.shape[2]):
+                        for n in range(G.shape[2]):
+                            G[k, l, n] += K[i, j, m, n] * F[k + i, l + j, m]
+
+
+# %% [markdown]
+# ## 4: NumPy
+#
+# For each of the nine taps, the convolution is a matrix product of all pixels with the tap's $M \times N$ weights.
+
+
+# %%
+def products(F, K, G):
+    for i, j in np.ndindex(3, 3):
+        G += F[i : i + G.shape[0], j : j + G.shape[1]] @ K[i, j]  # (H, W, M) @ (M, N)
+
+
+# %% [markdown]
+# ## 5: sums in a register
+#
+# Step 3 loads and stores $G$ for each mult-add. With $m$ outside of the sum and $n$ as a whole vector, the sum stays
+# in a register, and a fused multiply-add (`fma`) is one instruction. But each waits for the one before, 4 cycles.
+
+
+# %%
+@njit
+def in_register(F, K, G):
+    f, w, g, M, N = F.ravel(), K.ravel(), G.ravel(), F.shape[2], G.shape[2]
+    for k in range(G.shape[0]):
+        for l in range(G.shape[1]):
+            for n in range(0, N, lanes(g)):
+                total = splat(g, 0.0)
+                for i in range(3):
+                    for jm in range(3 * M):  # j and m together: both step over neighbours
+                        pixel = splat(f, f[((k + i) * F.shape[1] + l) * M + jm])
+                        total = fma(pixel, load(w, (i * 3 * M + jm) * N + n), total)
+                store(g, (k * G.shape[1] + l) * N + n, total)
+
+
+# %% [markdown]
+# ## 6: a tile of registers
+#
+# Four pixels and two vectors of outputs at a time: eight sums that do not wait for each other. Each load of weights
+# now serves four mult-adds, each pixel two: 6 loads for 8 instead of 16.
+
+
+# %%
+@njit
+def tile(F, K, G):
+    f, w, g, M, N = F.ravel(), K.ravel(), G.ravel(), F.shape[2], G.shape[2]
+    V, row = lanes(g), F.shape[1] * M
+    for k in range(G.shape[0]):
+        for l in range(0, G.shape[1], 4):
+            for n in range(0, N, 2 * V):
+                a0 = a1 = b0 = b1 = c0 = c1 = d0 = d1 = splat(g, 0.0)
+                for i in range(3):
+                    at = (k + i) * row + l * M
+                    for jm in range(3 * M):
+                        w0 = load(w, (i * 3 * M + jm) * N + n)
+                        w1 = load(w, (i * 3 * M + jm) * N + n + V)
+                        a, b = splat(f, f[at + jm]), splat(f, f[at + M + jm])
+                        c, d = splat(f, f[at + 2 * M + jm]), splat(f, f[at + 3 * M + jm])
+                        a0, a1, b0, b1 = fma(a, w0, a0), fma(a, w1, a1), fma(b, w0, b0), fma(b, w1, b1)
+                        c0, c1, d0, d1 = fma(c, w0, c0), fma(c, w1, c1), fma(d, w0, d0), fma(d, w1, d1)
+                o = (k * G.shape[1] + l) * N + n
+                for row_of_sums in ((a0, a1), (b0, b1), (c0, c1), (d0, d1)):
+                    store(g, o, row_of_sums[0])
+                    store(g, o + V, row_of_sums[1])
+                    o += N
+
+
+# %% [markdown]
+# ## 7 and 8: npnets, on one thread and on all
+#
+# The same idea with larger tiles (6 pixels by 4 vectors where there are 32 registers), weights packed in the order in
+# which they are read, any shape, stride and padding.
+
+
+# %%
+def kernel(threads):
+    def call(F, K, G):
+        npnets.set_threads(threads)
+        G[...] = npnets.ops.conv2d(F[None], K)[0]
+
+    return call
+
+
+cores = npnets.get_threads()
+steps = {
+    "1  Python loops": loops, "2  the same, compiled": compiled, "3  outputs innermost": reordered,
+    "4  NumPy, a product for each tap": products, "5  the sum in a register": in_register, "6  a tile of sums": tile,
+    "7  npnets, one thread": kernel(1), f"8  npnets, {cores} threads": kernel(cores),
+}  # fmt: skip
+exact = npnets.ops.conv2d(F[None].astype(float), K.astype(float))[0]
+size = npnets.ops.conv2d(abs(F[None].astype(float)), abs(K.astype(float)))[0]
+calls = {}
+for name, step in steps.items():
+    G = np.zeros((side, side, N), np.float32)
+    step(F, K, G)
+    assert_within_rounding(G, exact, size, 9 * M)  # all compute the same
+    calls[name] = lambda step=step, G=G: step(F, K, G)
+times = {name: statistics.median(values) for name, values in side_by_side(calls, rounds).items()}
+npnets.set_threads(cores)
+
+# %% [markdown]
+# ## The picture
+#
+# The scale is logarithmic: each line to the right is ten times as fast. The limit is measured too, with a loop that
+# does nothing but `fma`.
+
+# %%
+mult_adds = 9 * M * N * side**2
+rows, before = [], times["1  Python loops"]
+for name, seconds in times.items():
+    speed = 2e-9 * mult_adds / seconds
+    rows.append({"step": name, "ms": 1e3 * seconds, "GF/s": speed, "gain": before / seconds})
+    before = seconds
+figure, axes = plt.subplots(figsize=(9, 3.9))
+axes.barh(list(times), [row["GF/s"] for row in rows], color=[GREY, ORANGE, ORANGE, GREY, GREEN, GREEN, BLUE, BLUE])
+for y, row in enumerate(rows):
+    gain = f"   x {row['gain']:.3g}" if y else ""
+    axes.annotate(f"{row['ms']:.3g} ms{gain}", (row["GF/s"], y), (5, 0), textcoords="offset points", va="center")
+for threads, line in (1, "--"), (cores, ":"):
+    limit = peaks(threads).flops / 1e9
+    axes.axvline(limit, color=INK, linestyle=line, linewidth=1, label=f"limit of {threads} thread{'s' * (threads > 1)}")
+axes.set_xscale("log")
+axes.set(
+    xlabel="GF/s", xlim=(rows[0]["GF/s"] / 2, 30 * limit), title=f"3 x 3, {side} x {side} pixels, {M} to {N} channels"
+)
+axes.invert_yaxis()
+axes.grid(axis="y", visible=False)
+axes.legend(loc="upper right")
+figure.supxlabel(f"{processor()}, float32, npnets {npnets.__version__}", fontsize=8, color=INK)
+demo.finish(figure, rows)

@@ -10,6 +10,8 @@
 #
 # The example is that of a Korean blog post that introduces MobileNet and ShuffleNet. Four things that it says are
 # corrected where they come up, each marked **Erratum**.
+#
+# Units: mult-adds (multiply-adds), weights.
 
 # %%
 import matplotlib.pyplot as plt
@@ -41,7 +43,7 @@ M, N, DK, DF = 2, 3, 3, 2
 random = np.random.default_rng(3)
 F = random.integers(0, 4, (DF + DK - 1, DF + DK - 1, M))
 K_hat = random.integers(-1, 2, (DK, DK, M))
-P = np.array([[1, -1, 2], [2, 1, 0]])
+P = np.array([[1, -1, 2], [2, 1, -1]])
 K = K_hat[:, :, :, None] * P
 
 
@@ -122,51 +124,53 @@ assert ops.channel_shuffle(channels, groups=4).ravel().tolist() == [0, 3, 6, 9, 
 
 
 # %%
-def draw(axes, left, top, values, marked=None, colour=BLUE, title=None):
-    """Draw a matrix as a grid of numbers, its marked cells in colour; return where it ends."""
+def draw(axes, left, top, values, marked, colour, title):
+    """Draw a matrix as a grid of numbers, its marked cells in colour."""
     for (r, c), value in np.ndenumerate(values):
-        on = marked is not None and marked[r, c]
+        on = marked[r, c]
         axes.add_patch(plt.Rectangle((left + c, top + r), 1, 1, facecolor=colour if on else "white", edgecolor=GREY))
         axes.text(left + c + 0.5, top + r + 0.54, value, ha="center", va="center", color="white" if on else INK)
-    if title:
-        axes.text(left + values.shape[1] / 2, top - 0.3, title, ha="center", va="bottom")
-    return left + values.shape[1]
+    axes.text(left + values.shape[1] / 2, top - 0.2, title, ha="center", va="bottom")
 
 
-window, first = np.zeros((4, 4), bool), np.zeros((2, 2), bool)
+window, first, last = np.zeros((4, 4), bool), np.zeros((2, 2), bool), np.arange(N) == N - 1
 window[:3, :3] = first[0, 0] = True
-figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7.4))
-for axes, title in (above, "standard convolution (1)"), (below, "depthwise separable convolution (2)"):
-    axes.set(xlim=(-0.3, 27.5), ylim=(10.3, -2), aspect="equal")
+figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7))
+for axes in above, below:
+    axes.set(xlim=(-0.3, 28), ylim=(11.2, -1.2), aspect="equal")
     axes.set_axis_off()
-    axes.set_title(title, fontweight="bold")
     for m in range(M):
-        draw(axes, 0, 5.2 * m, F[:, :, m], window, title=f"$F_{{\\cdot\\cdot {m}}}$")
-last = np.arange(N) == N - 1
-for n in range(N):
-    for m in range(M):
-        draw(above, 6 + 4 * n, 5.2 * m, K[:, :, m, n], np.full((3, 3), last[n]), ORANGE, f"$K_{{\\cdot\\cdot {m}{n}}}$")
-    draw(above, 19 + 3 * n, 2.8, G[:, :, n], first & last[n], GREEN, f"$G_{{\\cdot\\cdot {n}}}$")
-    draw(below, 19 + 3 * n, 2.8, G[:, :, n], first & last[n], GREEN, f"$G_{{\\cdot\\cdot {n}}}$")
+        draw(axes, 0, 5.2 * m, F[:, :, m], window, BLUE, f"$F_{{\\cdot\\cdot {m}}}$")
+    for n in range(N):
+        draw(axes, 19.5 + 3 * n, 3.2, G[:, :, n], first & last[n], GREEN, f"$G_{{\\cdot\\cdot {n}}}$")
 for m in range(M):
-    draw(below, 6, 5.2 * m, K_hat[:, :, m], np.ones((3, 3), bool), ORANGE, f"$\\hat K_{{\\cdot\\cdot {m}}}$")
-    draw(below, 10.5, 5.2 * m + 0.5, G_hat[:, :, m], first, GREEN, f"$\\hat G_{{\\cdot\\cdot {m}}}$")
-draw(below, 14, 2.8, P, np.broadcast_to(last, P.shape), ORANGE, "$P$")
-terms = "+".join(f"{P[m, 2]}\\cdot{G_hat[0, 0, m]}" for m in range(M)).replace("+-", "-")
-above.text(0, 10.2, f"$3^2\\cdot 2\\cdot 3\\cdot 2^2 = {standard_cost}$ mult-adds, {K.size} weights", color=INK)
-below.text(
-    0, 10.2,
-    f"$3^2\\cdot 2\\cdot 2^2 + 2\\cdot 3\\cdot 2^2 = {depthwise_cost} + {pointwise_cost} = "
-    f"{depthwise_cost + pointwise_cost}$ mult-adds, {K_hat.size + P.size} weights;   "
-    f"$G_{{002}} = {terms} = {G[0, 0, 2]}$",
-)  # fmt: skip
+    for n in range(N):
+        name = f"$K_{{\\cdot\\cdot {m}{n}}}$"
+        draw(above, 6 + 4 * n, 5.2 * m + 0.5, K[:, :, m, n], np.full((3, 3), last[n]), ORANGE, name)
+    draw(below, 6, 5.2 * m + 0.5, K_hat[:, :, m], np.full((3, 3), True), ORANGE, f"$\\hat K_{{\\cdot\\cdot {m}}}$")
+    draw(below, 10.5, 5.2 * m + 1, G_hat[:, :, m], first, GREEN, f"$\\hat G_{{\\cdot\\cdot {m}}}$")
+draw(below, 14.5, 3.2, P, np.broadcast_to(last, P.shape), ORANGE, "$P_{mn}$")
+for axes, places in (
+    (above, {5: r"$\ast$", 18.2: "$=$"}),
+    (below, {5: r"$\ast$", 9.75: "$=$", 13.5: r"$\cdot$", 18.5: "$=$"}),
+):
+    for left, sign in places.items():
+        axes.text(left, 4.2, sign, fontsize=14, ha="center", va="center")
+separable_cost, sum_of_two = depthwise_cost + pointwise_cost, f"2\\cdot{G_hat[0, 0, 0]} - 1\\cdot{G_hat[0, 0, 1]}"
+above.set_title(f"standard (1): $3^2\\cdot 2\\cdot 3\\cdot 2^2 = {standard_cost}$ mult-adds, {K.size} weights")
+below.set_title(
+    f"depthwise separable (2): $3^2\\cdot 2\\cdot 2^2 + 2\\cdot 3\\cdot 2^2 = {depthwise_cost} + {pointwise_cost} = "
+    f"{separable_cost}$ mult-adds, {K_hat.size + P.size} weights"
+)
+above.text(0, 10.6, f"$G_{{002}} = {G[0, 0, 2]}$, the sum of the 18 products of what is marked")
+below.text(0, 10.6, f"$G_{{002}} = {sum_of_two} = {G[0, 0, 2]}$, after two sums of 9 products")
 rows = [
     {"convolution": name, "mult-adds": cost, "weights": size, "ratio": cost / standard_cost}
     for name, cost, size in (
         ("standard", standard_cost, K.size),
         ("depthwise", depthwise_cost, K_hat.size),
         ("pointwise", pointwise_cost, P.size),
-        ("separable: both", depthwise_cost + pointwise_cost, K_hat.size + P.size),
+        ("separable: both", separable_cost, K_hat.size + P.size),
     )
 ]
 demo.finish(figure, rows)

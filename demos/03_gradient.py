@@ -4,14 +4,15 @@
 # **What it shows.** The gradient of depthwise convolution: derived from the chain rule alone, written as loops, and
 # put to four checks. Then five mistakes are planted, to see which check finds which.
 #
-# **What you should see.** No check finds all of them: the adjoint is blind to a wrong *forward* pass, and of the four
-# only the rounding bound notices that a sum loses digits. (Values have no unit; shapes are (B, H, W, M): images,
-# rows, columns, channels.)
+# **What you should see.** No check finds all of them: the adjoint and the differences are blind to a mistake that
+# both passes share, and of the four only the rounding bound notices that a sum loses digits.
+#
+# Units: none, all values are plain numbers. Shapes are (B, H, W, M): images, rows, columns, channels.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from _demo import INK, begin
+from _demo import begin, cells
 
 import npnets
 from npnets import testing
@@ -69,9 +70,9 @@ def forward(F, K, s=2, p=1):
 #
 # $$dF_{r,c,m} = \sum_{i,j} K_{i,j,m}\, dG_{(r+p-i)/s,\ (c+p-j)/s,\ m} \tag{4}$$
 #
-# **In one sentence.** Forward, each term does `G += K F`. By (2) it adds `K dG` to the gradient of its pixel, and `F
-# dG` to that of its tap. So walk through the same terms again, and add to what was read. Nothing is divided, nothing
-# turned.
+# **In one sentence.** Forward, each term does `G += K F`. By (2) it adds `K dG` to the gradient of its pixel, and
+# `F dG` to that of its tap. So walk through the same terms again, and add to what was read. Nothing is divided,
+# nothing turned.
 
 
 # %%
@@ -155,7 +156,8 @@ def overwritten(dG, F, K):
 
 def column_missed(dG, F, K):
     dF, dK = backward(dG, F, K)
-    return dF, dK * [[1], [1], [0]]
+    dK[:, -1] = 0
+    return dF, dK
 
 
 def in_half(F, K):  # float16 holds small whole numbers exactly, and float64 is left alone
@@ -166,14 +168,17 @@ def in_half(F, K):  # float16 holds small whole numbers exactly, and float64 is 
 checks = {"exact": exact, "adjoint": adjoint, "differences": differences, "rounding": rounding}
 programs = {
     "the code above": (forward, backward),
-    "kernel turned by 180°, both passes": (
+    "kernel turned by 180°, in both passes": (
         lambda F, K: forward(F, turn(K)),
         lambda dG, F, K: (backward(dG, F, turn(K))[0], turn(backward(dG, F, K)[1])),
     ),
-    "kernel turned by 180° in dF": (forward, lambda dG, F, K: (backward(dG, F, turn(K))[0], backward(dG, F, K)[1])),
+    "kernel turned by 180°, in dF only": (
+        forward,
+        lambda dG, F, K: (backward(dG, F, turn(K))[0], backward(dG, F, K)[1]),
+    ),
     "dF overwritten, not added to": (forward, overwritten),
-    "last column of dK not summed": (forward, column_missed),
-    "sums of G in half precision": (in_half, backward),
+    "last column of dK, not summed": (forward, column_missed),
+    "G summed, in half precision": (in_half, backward),
 }
 
 
@@ -195,24 +200,19 @@ assert [any(finds) for finds in caught.values()] == [False, True, True, True, Tr
 # the counts alternate: networks that run a convolution backwards to paint images paint chequerboards for this reason.
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), width_ratios=(1, 1, 1.5))
-for s in 1, 2:
+figure, axes = plt.subplot_mosaic("am;bm", figsize=(9, 5), width_ratios=(1, 2.2))
+for name, s in ("a", 1), ("b", 2):
     F, K = np.ones((1, 7, 7, 1)), np.ones((3, 3, 1))
     windows = backward(np.ones_like(forward(F, K, s)), F, K, s)[0][0, :, :, 0]
-    axes[s - 1].imshow(windows, cmap="Blues", vmin=0, vmax=14)
-    axes[s - 1].set_title(f"windows that see a pixel, s = {s}")
-    axes[s - 1].set_axis_off()
-    for (r, c), value in np.ndenumerate(windows):
-        axes[s - 1].text(c, r, f"{value:.0f}", ha="center", va="center")
-matrix = np.array(list(caught.values()))
-axes[2].imshow(matrix, cmap="Blues", vmin=0, vmax=1.5, aspect="auto")
-for (y, x), value in np.ndenumerate(matrix):
-    axes[2].text(x, y, "found" if value else "passes", ha="center", va="center", color="white" if value else INK)
-axes[2].set_xticks(range(4), checks)
-axes[2].set_yticks(range(6), programs)
-axes[2].tick_params(length=0, top=False, labeltop=True, labelbottom=False)
-axes[2].spines[:].set_visible(False)
-axes[2].grid(False)
-words = {True: "found", False: "passes"}
-rows = [{"program": name, **dict(zip(checks, map(words.get, finds), strict=True))} for name, finds in caught.items()]
+    cells(axes[name], windows, "{:.0f}".format, top=15)
+    axes[name].set_title(f"windows that see a pixel, $s = {s}$")
+matrix = axes["m"]
+cells(matrix, np.array(list(caught.values())), lambda value: "found" if value else "passes", top=1.4)
+matrix.set_title("which check finds which mistake", pad=28)
+matrix.set_xticks(range(4), checks)
+matrix.set_yticks(range(6), [name.replace(", ", ",\n") for name in programs])
+matrix.xaxis.tick_top()
+matrix.tick_params(length=0)
+words = {False: "-", True: "found"}
+rows = [{"program": name} | dict(zip(checks, map(words.get, finds), strict=True)) for name, finds in caught.items()]
 demo.finish(figure, rows)

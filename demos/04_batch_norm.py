@@ -7,6 +7,8 @@
 # **What you should see.** Two very different programs with the same result; and what the closed form says in words:
 # batch norm takes from the gradient its mean and its part along the normalised values, for nothing that shifts or
 # scales $x$ can change $y$.
+#
+# Units: none, all values are plain numbers.
 
 # %%
 import matplotlib.pyplot as plt
@@ -27,7 +29,7 @@ demo = begin("04_batch_norm")
 # r = (v + \epsilon)^{-1/2} \qquad h = c\,r \qquad y = \gamma h + \beta$$
 
 # %%
-x, dy = np.array([1.0, 2.0, 4.0, 9.0]), np.array([0.5, -1.0, 0.2, 0.1])
+x, dy = np.array([1.0, 2.0, 4.0, 9.0]), np.array([0.8, 0.1, 0.4, 1.5])
 gamma, beta, eps, n = 2.0, 1.0, 1e-5, 4
 
 
@@ -106,7 +108,7 @@ dx, given, mean_part, along_part = closed(dy, values)
 # everywhere comes out as 0, so that a test with `dy = 1` would test nothing.
 
 # %%
-one, weight, bias = np.ones(1), np.array([gamma]), np.array([beta])
+weight, bias = np.array([gamma]), np.array([beta])
 _, mean, inv_std = npnets.ops.batch_norm_train(x[:, None], weight, bias, eps=eps)
 theirs = npnets.ops.batch_norm_train_backward(dy[:, None], x[:, None], weight, mean, inv_std)[0][:, 0]
 np.testing.assert_allclose(gradients["x"], dx, rtol=0, atol=1e-15)
@@ -130,24 +132,22 @@ rows = [
 
 # %%
 figure, (graph, bars) = plt.subplots(2, 1, figsize=(9, 6.2), height_ratios=(1.35, 1))
-places = {"x": (0, 1), "mu": (1, 0), "c": (2, 1), "v": (3, 0), "r": (4, 0), "h": (5, 1), "y": (6, 1)}
-names = {"mu": r"\mu"}
-edges = ("x", "mu"), ("x", "c"), ("mu", "c"), ("c", "v"), ("v", "r"), ("c", "h"), ("r", "h"), ("h", "y")
-for start, end in edges:
-    (x0, y0), (x1, y1) = places[start], places[end]
-    graph.annotate(
-        "", (x1, y1), (x0, y0), arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 17, "shrinkB": 17}
-    )
+symbols = {"mu": r"\mu"}
+places = {"x": (0, 1), "mu": (1, 0), "c": (2, 1), "v": (3, 0), "r": (4, 0), "h": (5, 1), "y": (6.5, 1)}
+for start, end in ("x", "mu"), ("x", "c"), ("mu", "c"), ("c", "v"), ("v", "r"), ("c", "h"), ("r", "h"), ("h", "y"):
+    for source, target, colour in (start, end, BLUE), (end, start, ORANGE):
+        arrow = {"arrowstyle": "-|>", "color": colour, "shrinkA": 16, "shrinkB": 16, "connectionstyle": "arc3,rad=0.1"}
+        graph.annotate("", places[target], places[source], arrowprops=arrow)
 for name, (left, y) in places.items():
     side = 1 if y else -1
-    graph.text(left, y, f"${names.get(name, name)}$", fontsize=13, ha="center", va="center",
+    graph.text(left, y, f"${symbols.get(name, name)}$", fontsize=13, ha="center", va="center",
                bbox={"boxstyle": "circle,pad=0.35", "facecolor": "white", "edgecolor": INK})  # fmt: skip
     for offset, kept, colour in (0.28, values, BLUE), (0.5, gradients, ORANGE):
         text = "  ".join(f"{value:.2f}" for value in np.atleast_1d(kept[name]))
         graph.text(left, y + side * offset, text, color=colour, fontsize=8, ha="center", va="center")
-graph.set(xlim=(-0.5, 6.5), ylim=(-0.75, 1.75))
+graph.set(xlim=(-0.6, 7.1), ylim=(-0.75, 1.75))
 graph.set_axis_off()
-graph.set_title("values (blue) and gradients (orange) of one channel with four values")
+graph.set_title("forward: values (blue); backward: gradients (orange)")
 for part, (label, heights, colour) in enumerate((
     (r"$\gamma r\,dy$: what eval mode would pass on", given, GREY),
     ("its mean, taken away", -mean_part, BLUE),

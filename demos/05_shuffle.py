@@ -9,6 +9,8 @@
 # **What you should see.** Without the shuffle an output depends on $C/g$ inputs however many layers there are; with
 # it, on all of them after two. The trained networks differ by what that is worth: more with more groups, as in the
 # paper.
+#
+# Units: accuracy in % of the test images, gains in points of it.
 
 # %%
 import statistics

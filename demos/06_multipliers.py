@@ -39,9 +39,9 @@ demo = begin("06_multipliers")
 ROWS = (64, 1), (128, 2), (128, 1), (256, 2), (256, 1)  # (channels, stride) of each block, before alpha
 SIDES = demo.pick(quick=(28, 14), default=(28, 24, 20, 14), full=(28, 24, 20, 16, 12))
 WIDTHS = demo.pick(quick=(0.25,), default=(1.0, 0.75, 0.5, 0.25), full=(1.0, 0.75, 0.5, 0.25, 0.125))
-epochs = demo.pick(quick=1, default=2, full=10)
+epochs = demo.pick(quick=1, default=4, full=15)
 seeds = demo.pick(quick=1, default=1, full=3)
-images = every(data.fashion_mnist(), demo.pick(quick=24, default=2, full=1))
+images = every(data.fashion_mnist(), demo.pick(quick=24, default=1, full=1))
 
 
 def shrink(pixels, side):
@@ -55,7 +55,7 @@ def row(alpha, side):
     smaller = replace(images, x_train=shrink(images.x_train, side), x_test=shrink(images.x_test, side))
     accuracies = []
     for seed in range(seeds):
-        net = npnets.MobileNetV1(width=alpha, rows=ROWS, stem_stride=1, in_channels=1, num_classes=10, seed=seed)
+        net = npnets.MobileNetV1(width=alpha, rows=ROWS, stem_stride=2, in_channels=1, num_classes=10, seed=seed)
         accuracies.append(train(net, smaller, epochs=epochs, seed=seed))
     cost = npnets.cost(net, (side, side, 1))
     return {
@@ -89,10 +89,12 @@ knob = np.linspace(0, 1)
 squares.plot(knob, knob**2, ":", color=GREY, label="the square")
 here.set(title=f"here: Fashion-MNIST, {epochs} epochs", ylabel="test accuracy, %")
 paper.set(title="the paper: ImageNet")
-for axes in here, paper:
+for axes, ticks in (here, (0.2, 0.5, 1, 2, 4)), (paper, (50, 100, 200, 400)):
     axes.set_xscale("log")
-    axes.set_xlabel("mult-adds, M")
-squares.set(title="cost, of the whole network's", xlabel=r"$\alpha$ or $\rho$", xlim=(0, 1.04), ylim=(0, 1.04))
+    axes.set_xticks(ticks, map(str, ticks))
+    axes.minorticks_off()
+    axes.set_xlabel("mult-adds, millions")
+squares.set(title="share of the full network's cost", xlabel=r"$\alpha$ or $\rho$", xlim=(0, 1.04), ylim=(0, 1.04))
 for axes in here, squares:
     axes.legend(fontsize=9)
 demo.finish(figure, by_width + by_side[1:])

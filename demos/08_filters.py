@@ -5,15 +5,16 @@
 # depthwise ones, before and after. Each is taken apart into nine patterns, so that what can be seen can also be
 # counted.
 #
-# **What you should see.** Random kernels become ordered: edges in both directions and blurs in the first layer; in
-# depthwise layers differences and blurs, one to a channel, as no other kernel will look at that channel again.
+# **What you should see.** Random kernels become ordered, most in the first layers: blurs and edges, across and down.
+# That is what small windows on an image can tell; deeper layers, which see few pixels of many channels, stay closer
+# to where they began.
 #
 # Units: weights have none; shares are in % of a kernel's energy, the sum of its squared weights.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from _demo import INK, begin, every, train
+from _demo import begin, cells, every, train
 
 import npnets
 from npnets import data
@@ -64,9 +65,9 @@ after = kernels()
 # %% [markdown]
 # ## The picture
 #
-# Blue weights are negative, red ones positive, each kernel on its own scale. At the right how the energy is shared:
-# down the rows mean, slope and bend of the columns, across them the same of the rows. Upper left is the blur, its
-# neighbours are the edges.
+# Each small square is a kernel on its own scale, blue for negative weights and red for positive ones. At the right
+# how the energy is shared: down the rows what the kernel does from row to row, across what it does from column to
+# column. Upper left is the blur (mean, mean); beside and below it are the edges (mean, slope).
 
 
 # %%
@@ -79,23 +80,20 @@ def sheet(kernels, across=8):
     return page
 
 
-figure, axes = plt.subplots(3, 3, figsize=(9, 5.4), width_ratios=(2.6, 2.6, 1))
+figure, axes = plt.subplots(3, 3, figsize=(9, 4.4), width_ratios=(3.1, 3.1, 1))
 rows = []
-for line, (label, old), new in zip(axes, before.items(), after.values(), strict=True):
-    for panel, kernels_then in zip(line, (old, new), strict=False):
-        panel.imshow(sheet(kernels_then), cmap="RdBu_r", vmin=-1, vmax=1)
-    share = 100 * shares(new)
-    line[2].imshow(share, cmap="Blues", vmin=0, vmax=60)
-    for (a, b), value in np.ndenumerate(share):
-        line[2].text(b, a, f"{value:.0f}", ha="center", va="center", color="white" if value > 35 else INK)
-    line[0].set_title(f"{label}, before")
-    line[1].set_title("after")
-    line[2].set_title("energy after, %")
-    for when, kernels_then in ("before", old), ("after", new):
-        share = 100 * shares(kernels_then)
-        rows.append({"layer": label, "when": when, "blur, %": share[0, 0], "edges, %": share[0, 1] + share[1, 0],
-                     "the other six, %": share.sum() - share[0, 0] - share[0, 1] - share[1, 0]})  # fmt: skip
-for panel in axes.flat:
-    panel.set_axis_off()
-figure.suptitle(f"test accuracy {accuracy:.1f} %", fontsize=9)
+for (label, old), new, (first, second, third) in zip(before.items(), after.values(), axes, strict=True):
+    for panel, then in (first, old), (second, new):
+        panel.imshow(sheet(then), cmap="RdBu_r", vmin=-1, vmax=1)
+        panel.set_axis_off()
+    first.set_title(f"{label}, before")
+    second.set_title("after")
+    cells(third, 100 * shares(new), "{:.0f}".format, top=60)
+    third.set_title("energy after, %")
+    third.set_xticks(range(3), ("mean", "slope", "bend"), fontsize=8)
+    third.set_yticks(range(3), ("mean", "slope", "bend"), fontsize=8)
+    for when, then in ("before", old), ("after", new):
+        blur, edges = 100 * shares(then)[0, 0], 100 * (shares(then)[0, 1] + shares(then)[1, 0])
+        rows.append({"layer": label, "when": when, "blur, %": blur, "edges, %": edges, "others, %": 100 - blur - edges})
 demo.finish(figure, rows)
+print(f"test accuracy {accuracy:.1f} %")

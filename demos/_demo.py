@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from rich.box import SIMPLE_HEAD
@@ -21,11 +23,14 @@ from rich.table import Table
 import npnets
 from npnets.bench.timing import steady
 from npnets.data import Dataset, channel_statistics, normalise
+from npnets.preprocessing import Images
 from npnets.train.checkpoint import replace as write
 from npnets.train.schedule import rate
 
 # Told apart by people who are colour-blind, and in print; lines also differ in marker or dash.
 BLUE, ORANGE, GREEN, PINK, GREY, INK = "#2563a8", "#d9730d", "#0b8a6a", "#c05a9d", "#8a8f98", "#22262c"
+
+Net = npnets.MobileNetV1 | npnets.ShuffleNetV1
 
 IN_NOTEBOOK = "ipykernel" in sys.modules
 
@@ -100,6 +105,17 @@ def begin(name: str) -> Demo:
     return Demo(name, size, out)
 
 
+def cells(axes: Axes, values: npt.NDArray[Any], text: Callable[[Any], str], top: float) -> None:
+    """Draw a matrix as cells, from white for 0 to dark blue for `top`, each with its text."""
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    for (y, x), value in np.ndenumerate(values):
+        axes.text(x, y, text(value), ha="center", va="center", color="white" if value > 0.6 * top else INK)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
 def side_by_side(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each call in each round; they take turns, so that what disturbs one disturbs all."""
     for call in calls.values():
@@ -112,7 +128,7 @@ def side_by_side(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[st
 
 
 def train(
-    net: npnets.MobileNetV1 | npnets.ShuffleNetV1,
+    net: Net,
     data: Dataset,
     *,
     epochs: int,
@@ -126,8 +142,7 @@ def train(
 
     `watch(step, loss)` is called after each step.
     """
-    mean, std = channel_statistics(data.x_train)
-    x = normalise(data.x_train, mean, std)
+    x = inputs(data, data.x_train)
     optimizer = npnets.SGD(net.train(), lr=lr, momentum=0.9, weight_decay=4e-5, nesterov=True)
     random = np.random.default_rng(seed)
     per_epoch = len(x) // batch
@@ -137,10 +152,19 @@ def train(
         chosen = order[step % per_epoch * batch :][:batch]
         optimizer.lr = rate(schedule, lr, step, epochs * per_epoch)
         watch(step, npnets.train_step(net, optimizer, x[chosen], data.y_train[chosen]))
-    net.eval()
-    parts = np.array_split(normalise(data.x_test, mean, std), -(-len(data.x_test) // 250))
-    guesses = np.concatenate([net(part).argmax(1) for part in parts])
+    return accuracy(net.eval(), data)
+
+
+def accuracy(net: Net, data: Dataset) -> float:
+    """Return the accuracy on the test images in %, by the network in the mode in which it is."""
+    x = inputs(data, data.x_test)
+    guesses = np.concatenate([net(x[at : at + 250]).argmax(1) for at in range(0, len(x), 250)])
     return float(100 * (guesses == data.y_test).mean())
+
+
+def inputs(data: Dataset, images: Images) -> npt.NDArray[np.floating]:
+    """Return images of the data set as a network takes them: mean 0 and deviation 1 over all training images."""
+    return normalise(images, *channel_statistics(data.x_train))
 
 
 def every(data: Dataset, step: int) -> Dataset:

@@ -110,8 +110,8 @@ def cells(axes: Axes, values: npt.NDArray[Any], text: Callable[[Any], str], top:
     axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
     for (y, x), value in np.ndenumerate(values):
         axes.text(x, y, text(value), ha="center", va="center", color="white" if value > 0.6 * top else INK)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 

@@ -7,7 +7,7 @@
 #
 # **What you should see.** Both knobs turn the cost down almost as their squares (a side of 7 pixels halved is 4, not
 # 3.5). Accuracy falls slowly for what is saved. $\alpha$ also saves parameters, $\rho$ saves none. With 1000 test
-# images and one seed an accuracy is good to about a point; `--full` trains longer and takes the mean of three seeds.
+# images and one seed an accuracy is good to about a point; `--full` trains longer and takes the mean of two seeds.
 #
 # Units: mult-adds an image (multiply-adds, convolutions and classifier, in millions), parameters, top-1 accuracy in
 # %.
@@ -40,8 +40,8 @@ demo = begin("06_multipliers")
 ROWS = (64, 1), (128, 2), (128, 1), (256, 2), (256, 1)  # (channels, stride) of each block, before alpha
 SIDES = demo.pick(quick=(28, 14), default=(28, 24, 20, 14), full=(28, 24, 20, 16, 12, 8))
 WIDTHS = demo.pick(quick=(0.25,), default=(1.0, 0.75, 0.5, 0.25), full=(1.0, 0.75, 0.5, 0.25, 0.125))
-epochs = demo.pick(quick=1, default=4, full=10)
-seeds = demo.pick(quick=1, default=1, full=3)
+epochs = demo.pick(quick=1, default=4, full=8)
+seeds = demo.pick(quick=1, default=1, full=2)
 images = every(data.fashion_mnist(), demo.pick(quick=24, default=1, full=1))
 
 

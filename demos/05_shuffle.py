@@ -68,7 +68,7 @@ assert (paths(3, shuffle=True, channels=24, groups=8) > 0).all()
 
 # %%
 one = every(data.fashion_mnist(), demo.pick(quick=24, default=1, full=1))
-pairs = demo.pick(quick=256, default=12_000, full=24_000)
+pairs = demo.pick(quick=256, default=12_000, full=16_000)
 epochs = demo.pick(quick=1, default=3, full=3)
 seeds = demo.pick(quick=1, default=2, full=3)
 groups = demo.pick(quick=(4,), default=(8,), full=(3, 8))
@@ -131,8 +131,13 @@ for (name, colour, marker), aside in zip(
     here.plot(np.array(groups) + aside, means, f"{marker}-", color=colour, markersize=8, label=name)
 for (scale, gain), marker in zip(PAPER.items(), "os^", strict=True):
     paper.plot((3, 8), gain, f"{marker}-", color=ORANGE, label=f"ShuffleNet {scale}")
-here.set(title="here: each seed (small), and the mean", xlabel="groups $g$", ylabel="gain by the shuffle, points")
-paper.set(title="the paper's Table 3: ImageNet", xlabel="groups $g$")
+here.set(
+    title="here: each seed (small), and the mean",
+    xlabel="groups $g$",
+    xlim=(2, 9),
+    ylabel="gain by the shuffle, points",
+)
+paper.set(title="the paper's Table 3: ImageNet", xlabel="groups $g$", xlim=(2, 9))
 for axes in here, paper:
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_xticks(sorted({*groups, 3, 8}))

@@ -14,6 +14,7 @@ import npnets
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMOS = sorted((ROOT / "demos").glob("[0-9]*.py"))
+SAME_EVERYWHERE = "01_formula", "03_gradient"  # neither trains, measures times nor rounds
 CODE, TEXT = "# %%", "# %% [markdown]"
 
 each = pytest.mark.parametrize("path", DEMOS, ids=lambda path: path.stem)
@@ -48,16 +49,8 @@ def test_it_runs(path, tmp_path, monkeypatch, capsys):
     for row in found["rows"]:
         assert row.keys() == found["rows"][0].keys() == stored(path)["rows"][0].keys()
         assert str(next(iter(row.values())))[:20] in printed
-
-
-@pytest.mark.parametrize("name", ["01_formula", "03_gradient"])
-@pytest.mark.usefixtures("_alone")
-def test_what_does_not_depend_on_the_machine_is_as_in_readme(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [name, "--quick", "--out", str(tmp_path)])
-    runpy.run_path(str(ROOT / "demos" / f"{name}.py"), run_name="__main__")
-    assert (
-        json.loads((tmp_path / f"{name}.json").read_text("utf-8"))["rows"] == stored(Path(ROOT, "demos", name))["rows"]
-    )
+    if path.stem in SAME_EVERYWHERE:
+        assert found["rows"] == stored(path)["rows"]
 
 
 @pytest.mark.quick

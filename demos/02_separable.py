@@ -24,9 +24,9 @@ from npnets.bench.machine import processor
 demo = begin("02_separable")
 npnets.set_threads(1)
 batch, side = demo.pick(quick=(1, 8), default=(16, 28), full=(16, 28))
-widths = demo.pick(quick=(16, 32), default=(16, 32, 64, 128, 256), full=(16, 32, 64, 128, 256, 512))
+widths = demo.pick(quick=(16, 32), default=(16, 32, 64, 128, 256), full=(16, 32, 64, 128, 256))
 kernels = demo.pick(quick=(3,), default=(3, 5), full=(3, 5))
-rounds = demo.pick(quick=1, default=3, full=9)
+rounds = demo.pick(quick=1, default=3, full=5)
 
 # %% [markdown]
 # ## Counting with ones

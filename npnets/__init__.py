@@ -8,9 +8,10 @@ from npnets import ops
 from npnets._config import implementation, use
 from npnets._parallel import get_threads, set_threads
 from npnets.cost import cost
-from npnets.models import MobileNetV1, ShuffleNetV1
+from npnets.models import MobileNetV1, ShuffleNetV1, fold_batch_norm
 from npnets.plan import compile
 from npnets.train import SGD, train_step
+from npnets.weights import from_pretrained, load_weights, save_weights, to_pytorch
 
 __version__ = "0.1.0"
 
@@ -21,10 +22,15 @@ __all__ = [
     "__version__",
     "compile",
     "cost",
+    "fold_batch_norm",
+    "from_pretrained",
     "get_threads",
     "implementation",
+    "load_weights",
     "ops",
+    "save_weights",
     "set_threads",
+    "to_pytorch",
     "train_step",
     "use",
 ]

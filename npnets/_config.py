@@ -1,8 +1,9 @@
 """Which implementation the operations run: `use("loops")`, `use("numpy")` or `use("numba")`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,10 @@ IMPLEMENTATIONS = ("loops", "numpy", "numba")
 T = TypeVar("T", bound=Callable[..., object])
 
 _current = "numba"
+
+# What every implementation is wrapped in. Infinities and NaN pass through silently, as compiled code lets them: NumPy
+# alone would warn.
+_around: Callable[[Any], Any] = np.errstate(all="ignore")
 
 
 class _Restore:
@@ -76,8 +81,18 @@ def implementation() -> str:
 
 
 def choose(*, loops: T, numpy: T, numba: T) -> T:
-    """Return the one of the three that is in use.
+    """Return the one of the three that is in use."""
+    chosen: T = _around({"loops": loops, "numpy": numpy, "numba": numba}[_current])
+    return chosen
 
-    Infinities and NaN pass through silently, as compiled code lets them: NumPy alone would warn.
-    """
-    return np.errstate(all="ignore")({"loops": loops, "numpy": numpy, "numba": numba}[_current])
+
+@contextmanager
+def loops_through(around: Callable[[Any], Any]) -> Iterator[None]:
+    """Use `loops`, and call `around(function)` in the place of each function."""
+    global _around
+    previous, _around = _around, around
+    try:
+        with use("loops"):
+            yield
+    finally:
+        _around = previous

@@ -76,6 +76,14 @@ class Layer:
         for child_name, child in self.children.items():
             yield from child.layers(f"{name}.{child_name}" if name else child_name)
 
+    def drop(self, name: str) -> None:
+        """Take the child of this name out."""
+        del self.children[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what a forward pass keeps: a copy has had none, and large batches are not copied."""
+        return self.__dict__ | {"_kept": None}
+
     def _keep(self, *values: Any) -> None:
         self._kept = values
 
@@ -111,25 +119,47 @@ class Sequential(Layer):
         return steps, shape
 
 
-class Convolution(Layer):
-    """Standard or group convolution, weight (KH, KW, M/groups, N), without bias."""
+class BiasedLayer(Layer):
+    """A layer with a weight and, where there is one, a bias for each channel of its output.
 
-    def __init__(self, weight: Array, *, stride: Pair = 1, padding: Padding = 0, groups: int = 1) -> None:
+    The papers' convolutions have none, as batch norm would take it off; `fold_batch_norm` makes one of what it adds.
+    """
+
+    def __init__(self, weight: Array, bias: Array | None = None) -> None:
         super().__init__()
         self.params["weight"] = weight
+        if bias is not None:
+            self.params["bias"] = bias
+
+    def _add_bias(self, out: Array) -> Array:
+        return ops.bias_add(out, self.params["bias"]) if "bias" in self.params else out
+
+    def _add_bias_backward(self, dout: Array) -> Array:
+        if "bias" in self.params:
+            dout, self.grads["bias"] = ops.bias_add_backward(dout)
+        return dout
+
+
+class Convolution(BiasedLayer):
+    """Standard or group convolution, weight (KH, KW, M/groups, N), bias (N,) or none."""
+
+    def __init__(
+        self, weight: Array, bias: Array | None = None, *, stride: Pair = 1, padding: Padding = 0, groups: int = 1
+    ) -> None:
+        super().__init__(weight, bias)
         self.window: dict[str, Any] = {"stride": stride, "padding": padding}
         self.groups = groups
 
     def forward(self, x: Array) -> Array:
-        """Return `ops.conv2d` of x."""
+        """Return `ops.conv2d` of x, plus the bias."""
         self._keep(x)
-        return ops.conv2d(x, self.params["weight"], groups=self.groups, **self.window)
+        return self._add_bias(ops.conv2d(x, self.params["weight"], groups=self.groups, **self.window))
 
     def backward(self, dout: Array) -> Array:
         """Return dx of `ops.conv2d_backward`."""
         (x,) = self._take()
         dx, self.grads["weight"] = ops.conv2d_backward(
-            dout, x, self.params["weight"], groups=self.groups, **self.window
+            self._add_bias_backward(dout), x, self.params["weight"], groups=self.groups, **self.window
         )
         return dx
 
@@ -143,23 +173,24 @@ class Convolution(Layer):
         return self.params["weight"].size * prod(self.out_shape(shape)[:2])
 
 
-class DepthwiseConvolution(Layer):
-    """Depthwise convolution, weight (KH, KW, M)."""
+class DepthwiseConvolution(BiasedLayer):
+    """Depthwise convolution, weight (KH, KW, M), bias (M,) or none."""
 
-    def __init__(self, weight: Array, *, stride: Pair = 1, padding: Padding = 0) -> None:
-        super().__init__()
-        self.params["weight"] = weight
+    def __init__(self, weight: Array, bias: Array | None = None, *, stride: Pair = 1, padding: Padding = 0) -> None:
+        super().__init__(weight, bias)
         self.window: dict[str, Any] = {"stride": stride, "padding": padding}
 
     def forward(self, x: Array) -> Array:
-        """Return `ops.depthwise_conv2d` of x."""
+        """Return `ops.depthwise_conv2d` of x, plus the bias."""
         self._keep(x)
-        return ops.depthwise_conv2d(x, self.params["weight"], **self.window)
+        return self._add_bias(ops.depthwise_conv2d(x, self.params["weight"], **self.window))
 
     def backward(self, dout: Array) -> Array:
         """Return dx of `ops.depthwise_conv2d_backward`."""
         (x,) = self._take()
-        dx, self.grads["weight"] = ops.depthwise_conv2d_backward(dout, x, self.params["weight"], **self.window)
+        dx, self.grads["weight"] = ops.depthwise_conv2d_backward(
+            self._add_bias_backward(dout), x, self.params["weight"], **self.window
+        )
         return dx
 
     def out_shape(self, shape: Shape) -> Shape:
@@ -172,23 +203,24 @@ class DepthwiseConvolution(Layer):
         return self.params["weight"].size * prod(self.out_shape(shape)[:2])
 
 
-class PointwiseConvolution(Layer):
-    """Pointwise convolution, weight (M/groups, N)."""
+class PointwiseConvolution(BiasedLayer):
+    """Pointwise convolution, weight (M/groups, N), bias (N,) or none."""
 
-    def __init__(self, weight: Array, *, groups: int = 1) -> None:
-        super().__init__()
-        self.params["weight"] = weight
+    def __init__(self, weight: Array, bias: Array | None = None, *, groups: int = 1) -> None:
+        super().__init__(weight, bias)
         self.groups = groups
 
     def forward(self, x: Array) -> Array:
-        """Return `ops.pointwise_conv2d` of x."""
+        """Return `ops.pointwise_conv2d` of x, plus the bias."""
         self._keep(x)
-        return ops.pointwise_conv2d(x, self.params["weight"], groups=self.groups)
+        return self._add_bias(ops.pointwise_conv2d(x, self.params["weight"], groups=self.groups))
 
     def backward(self, dout: Array) -> Array:
         """Return dx of `ops.pointwise_conv2d_backward`."""
         (x,) = self._take()
-        dx, self.grads["weight"] = ops.pointwise_conv2d_backward(dout, x, self.params["weight"], groups=self.groups)
+        dx, self.grads["weight"] = ops.pointwise_conv2d_backward(
+            self._add_bias_backward(dout), x, self.params["weight"], groups=self.groups
+        )
         return dx
 
     def out_shape(self, shape: Shape) -> Shape:
@@ -237,6 +269,14 @@ class BatchNorm(Layer):
             gradients = ops.batch_norm_train_backward(dout, x, weight, *statistics)
         dx, self.grads["weight"], self.grads["bias"] = gradients
         return dx
+
+    def affine(self) -> tuple[Array, Array]:
+        """Return scale and shift, in float64: in eval mode the output is scale x + shift."""
+        weight, bias, mean, variance = (
+            value.astype(np.float64) for value in (*self.params.values(), *self.buffers.values())
+        )
+        scale = weight / np.sqrt(variance + self.eps)
+        return scale, bias - mean * scale
 
     def _move(self, name: str, new: Array) -> None:
         running = self.buffers[name]

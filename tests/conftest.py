@@ -3,16 +3,18 @@
 import importlib.util
 import os
 import re
+import signal
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is imported
 
 from hypothesis import Phase, settings
 
-NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx)\b", re.MULTILINE)
+NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx|h5py|ai_edge_litert)\b", re.MULTILINE)
 
 
 def pytest_configure(config):
     """Draw 50 examples, or 1000 where CI is set, but for the quick tests: they stay quick there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process started in the background ignores Ctrl-C
     many = os.environ.get("CI") and not is_quick(config)
     examples = int(os.environ.get("NPNETS_EXAMPLES") or (1000 if many else 50))
     # Deterministic, and without a time limit on one example: the first call of a kernel compiles it.
@@ -28,9 +30,9 @@ def is_quick(config):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out the files that import PyTorch or ONNX where they are absent and only the quick tests are asked for.
+    """Leave out what imports PyTorch, ONNX and the like where they are absent and only the quick tests are asked for.
 
-    They hold no quick test. Any other run without PyTorch fails, as it should.
+    These files hold no quick test. Any other run without PyTorch fails, as it should.
     """
     quick = is_quick(config) and importlib.util.find_spec("torch") is None
     if quick and collection_path.suffix == ".py" and NEEDS_TORCH.search(collection_path.read_text("utf-8")):

@@ -632,7 +632,7 @@ def test_the_examples_of_the_help_can_be_parsed():
 @pytest.mark.quick
 def test_each_option_arrives(bench, monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "run_bench", seen.append)
+    monkeypatch.setattr(cli.bench, "run_bench", seen.append)
     assert bench()[0] == 0
     assert seen.pop() == Options()
     arguments = (
@@ -678,7 +678,6 @@ def test_arguments_that_cannot_be_read(bench, arguments, message):
     ("--goal --net mobilenet --train", "--goal cannot go with --net, --train"),
     ("--goal --scaling", "--goal cannot go with --scaling"),
     ("--scaling --layers --memory", "--scaling cannot go with --layers, --memory"),
-    ("--train --layers", "--layers cannot go with --train: it shows the layers of a forward pass"),
 ])  # fmt: skip
 def test_options_that_are_wrong(bench, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
@@ -698,3 +697,14 @@ def test_layers_of_npnets():
     assert sum(layer.mult_adds for layer in layers) == count.mult_adds
     assert min(layer.seconds for layer in layers) > 0
     assert min(layer.moved for layer in layers) > 0
+
+
+def test_phases_of_a_training_step():
+    """Each product and its two gradients: three times the forward pass, but for the images, which have no gradient."""
+    work = Work("mobilenet:0.25", 2, 32, train=True)
+    phases = ours.profile(work.network(), work.images())
+    count = npnets.cost(work.network(), (32, 32))
+    stem = count.layers[0].mult_adds
+    assert sum(phase.mult_adds for phase in phases) == 2 * (3 * count.mult_adds - stem)
+    assert min(phase.seconds for phase in phases) > 0
+    assert {"stem, 32x32x3 to 16x16x8", "product, back, 16x16x8 to 16x16x16", "SGD"} <= {phase.name for phase in phases}

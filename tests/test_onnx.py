@@ -134,7 +134,7 @@ def test_without_onnx(monkeypatch):
     with pytest.raises(ModuleNotFoundError) as caught:
         model(npnets.MobileNetV1(width=0.25))
     assert str(caught.value) == (
-        'the export to ONNX needs `onnx`: pip install "npnets[bench]" (in a clone: pip install ".[bench]")'
+        'the export to ONNX needs `onnx`: pip install "npnets[export]" (in a clone: pip install ".[export]")'
     )
 
 

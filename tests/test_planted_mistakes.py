@@ -196,6 +196,59 @@ MISTAKES = {
         "ops/activation.py", "run(dout.ravel(), x.ravel(), dx.reshape(-1), a)",
         "run(dout.ravel(), x.ravel(), dx.reshape(-1), a * a)", "test_derivatives.py::test_activations", "numba",
     ),
+    # -- folded batch norm, and networks of others
+    "fold: the mean not scaled": Mistake(
+        "layers.py", "return scale, bias - mean * scale", "return scale, bias - mean",
+        "test_fold.py::test_exact[shufflenet, shuffle after]", "numpy",
+    ),
+    "fold: a bias from before not scaled": Mistake(
+        "models/fold.py", "(bias * scale + shift)", "(bias + shift)",
+        "test_fold.py::test_a_bias_before_batch_norm", "numpy",
+    ),
+    "fused step: a bias ignored": Mistake(
+        "train/fused.py", 'isinstance(layer, BiasedLayer) and "bias" in layer.params', "False",
+        "test_fold_peers.py::test_a_bias_beside_batch_norm_is_left_to_the_layers", "numpy",
+    ),
+    "onnx: a bias left out": Mistake(
+        "weights/onnx.py", 'values = {**layer.params, "weight"', 'values = {"weight"',
+        "test_fold_peers.py::test_exported[mobilenet, grey, own rows]", "numpy",
+    ),
+    "tflite: the zero point forgotten": Mistake(
+        "weights/tflite.py", "(values - zero.reshape(along)) *", "values *",
+        "test_tflite.py::test_the_state_is_that_of_the_file[uint8-{}]", "numpy",
+    ),
+    "tflite: rows and columns exchanged": Mistake(
+        "weights/tflite.py", "values.transpose(1, 2, 3, 0)", "values.transpose(2, 1, 3, 0)",
+        "test_tflite.py::test_each_layer_of_quantised_files[int8]", "numpy",
+    ),
+    "tflite: the same padding on all sides": Mistake(
+        "weights/tflite.py", '"padding": "same"', '"padding": 1',
+        "test_tflite.py::test_each_layer_of_quantised_files[uint8]", "numpy",
+    ),
+    "tflite: signed bytes taken for unsigned ones": Mistake(
+        "weights/tflite.py", "int(images.zero[0]) - RANGES[images.kind][0]", "int(images.zero[0])",
+        "test_tflite.py::test_preprocessing", "numpy",
+    ),
+    "weights: rows and columns of a depthwise kernel exchanged": Mistake(
+        "weights/layout.py", "weight.transpose(2, 3, 1, 0)[:, :, 0]", "weight.transpose(3, 2, 1, 0)[:, :, 0]",
+        "test_weights.py::test_from_pretrained_builds_the_network_that_the_names_are_of[timm]", "numpy",
+    ),
+    "weights: block 10 before block 2": Mistake(
+        "weights/match.py", "if p.numbers}), 1)", "if p.numbers}, key=str), 1)",
+        "test_weights.py::test_load_weights_says_what_it_mapped[tf-slim]", "numpy",
+    ),
+    "weights: a width rounded down": Mistake(
+        "weights/geometry.py", "math.ceil(least * 10**digits)", "int(least * 10**digits)",
+        "test_weights.py::test_width_is_the_shortest_decimal_that_gives_the_channels[0.123-0.123]", "numpy",
+    ),
+    "weights: a description believed": Mistake(
+        "weights/geometry.py", "if said != held:", "if False:",
+        "test_weights.py::test_descriptions_that_do_not_fit", "numpy",
+    ),
+    "to_pytorch: a max pool where there is none": Mistake(
+        "weights/pytorch.py", 'stem = 3 + ("pool" in net.children["stem"].children)', "stem = 4",
+        "test_weights_torch.py::test_every_network_to_pytorch_and_back", "numpy",
+    ),
     # -- kernels
     "windows: entries in reverse from the input's side": Mistake(
         "kernels/windows.py", "-(d * period // s)", "d * period // s", adjoint("conv2d"), "numba"
@@ -313,7 +366,7 @@ MISTAKES = {
         "test_derivatives.py::test_batch_norm_train", "numba",
     ),
     "loss kernel: the whole of the right class taken off": Mistake(
-        "kernels/loss.py", "exps[right] -= (one - e) / B", "exps[right] -= one / B",
+        "kernels/loss.py", "dz[right] -= (one - e) / B", "dz[right] -= one / B",
         "test_derivatives.py::test_softmax_cross_entropy", "numba",
     ),
     # -- vectors

@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module may import from the groups before its own, and from its own: "is used by" points to the right.
 GROUPS = (
-    ("_jit", "_check", "_config", "_notice", "_parallel", "_optional"),
+    ("_jit", "_check", "_config", "_notice", "_parallel", "_optional", "_text"),
     ("kernels",),
     ("ops",),
-    ("layers", "preprocessing"),
+    ("layers", "preprocessing", "formulas"),
     ("models",),
-    ("plan", "train", "weights", "cost", "data", "testing"),
+    ("plan", "train", "weights", "cost", "counting", "cam", "data", "testing", "_picture"),
     ("",),  # npnets/__init__.py: the public names
-    ("bench", "check", "explain", "warmup"),
+    ("bench", "check", "explain", "predict", "summary", "tables", "warmup"),
     ("cli", "__main__"),
 )
 GROUP = {name: group for group, names in enumerate(GROUPS) for name in names}

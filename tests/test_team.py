@@ -13,7 +13,7 @@ import pytest
 import npnets
 from npnets import _parallel
 from npnets._jit import OPTIONS, jit
-from npnets.kernels.team import LINE, complete, counters, take, wait
+from npnets.kernels.team import LINE, complete, counters, take, take_near, wait
 
 pytestmark = pytest.mark.quick
 
@@ -33,8 +33,9 @@ def _as_it_was(monkeypatch):
 @jit
 def chain(counts, tasks, values, done):
     """Let each task of a phase sum what all tasks of the phase before have left, and count itself."""
+    mine = take(counts, len(tasks))
     for phase in range(len(tasks)):
-        task = take(counts, phase)
+        task = take_near(counts, phase, tasks[phase], mine)
         while task < tasks[phase]:
             total = task + 1
             if phase > 0:
@@ -43,7 +44,7 @@ def chain(counts, tasks, values, done):
             values[phase, task] = total % MODULUS
             done[phase, task] += 1
             complete(counts, phase)
-            task = take(counts, phase)
+            task = take_near(counts, phase, tasks[phase], mine)
         wait(counts, phase, tasks[phase])
 
 
@@ -69,7 +70,7 @@ def expected(tasks):
 
 def run_chain(tasks):
     values, done = np.zeros((2, len(tasks), 64), np.int64)
-    _parallel.team(chain, 1, counters(len(tasks)), np.array(tasks), values, done)
+    _parallel.team(chain, 1, counters(len(tasks) + 1), np.array(tasks), values, done)
     np.testing.assert_array_equal(done, np.arange(64) < np.array(tasks)[:, None])
     np.testing.assert_array_equal(values, expected(tasks))
 
@@ -80,6 +81,11 @@ def test_every_task_once_and_after_those_before(name, threads):
     npnets.set_threads(threads)
     for _ in range(1 if OPTIONS.DISABLE_JIT else 20):
         run_chain(LISTS[name])
+
+
+def test_tasks_are_taken_from_both_ends():
+    counts = counters(1)
+    assert [take_near(counts, 0, 5, mine) for mine in (0, 1, 3, 2, 0, 1, 0, 1)] == [0, 4, 3, 1, 2, 5, 5, 5]
 
 
 def test_from_several_threads_at_once():

@@ -101,7 +101,8 @@ def test_the_bits_do_not_depend_on_the_threads(op, implementation, monkeypatch):
         for threads in 1, 2, 4:
             npnets.set_threads(threads)
             seen.append(bits(results(op, a)))
-            assert bool(parts) == (threads > 1 and implementation == "numba"), "too small to be split"
+            splits = threads > 1 and implementation == "numba" and op != "softmax_cross_entropy"  # which is NumPy's
+            assert bool(parts) == splits, "too small to be split"
     assert seen[0] == seen[1] == seen[2]
 
 

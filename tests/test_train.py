@@ -382,7 +382,7 @@ def test_the_confusion_matrix_shows_the_numbers(tmp_path):
     assert [label.get_text() for label in axes.get_yticklabels()] == list("abcd")
     assert [label.get_text() for label in axes.get_xticklabels()] == list("abcd")
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("true class", "classified as")
-    assert axes.get_title() == f"{100 * confusion.trace() / 1254:.1f} % of 1,254 test images are right"
+    assert axes.get_title() == f"{100 * confusion.trace() / 1254:.1f} % of 1,254 images are right"
     np.testing.assert_allclose(axes.images[0].get_array(), confusion / confusion.sum(1, keepdims=True))
     draw_confusion(tmp_path / "c.png", confusion, "abcd")
     width, height = png_size(tmp_path / "c.png")

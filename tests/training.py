@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from network_cases import random_state
 
 from npnets._jit import OPTIONS
 from npnets.data import Dataset
+from npnets.train import Trainer
+from npnets.train.run import CHECKPOINT
 from npnets.train.settings import Settings
 
 TINY = Settings(width=0.25, batch_size=8, epochs=3, lr=0.1, crop=1, flip=True, skip_decay=("depthwise", "1d"))
@@ -44,6 +47,15 @@ def write_idx(folder, data):
         labels = bytes([0, 0, 8, 1]) + struct.pack(">I", len(y)) + y.astype(np.uint8).tobytes()
         Path(folder, f"{part}-labels-idx1-ubyte").write_bytes(labels)
     return folder
+
+
+def leave(folder):
+    """Leave a checkpoint of a network for `tiny` there, as `npnets train` does; its weights are drawn, not trained."""
+    trainer = Trainer(TINY, tiny())
+    trainer.net.load_state_dict(random_state(trainer.net, 2.5))
+    folder.mkdir(parents=True)
+    trainer.save(folder / CHECKPOINT)
+    return trainer
 
 
 def take(trainer, steps):

@@ -1,5 +1,6 @@
 """What npnets itself runs in the comparisons: the one place that knows its fast path."""
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,13 +11,16 @@ from npnets._check import Array
 from npnets._parallel import run
 from npnets.kernels.product import INFINITY, multiply, pack, packed_size
 from npnets.models import Network
+from npnets.train.profile import profile as profile_step
 
 BLOCK = 192  # pixels that a product takes at a time
 TIMES = 20  # a product alone takes less than waking another thread, which a fused network does once
+REPEATS = 20
+BETWEEN = "between layers"
 
 
 class LayerTime(NamedTuple):
-    """What one fused step of a compiled network takes; `moved` are the bytes that it must read and write."""
+    """What a layer takes, a fused step or a phase of training; `moved` are the bytes that it must move."""
 
     name: str
     seconds: float
@@ -30,8 +34,50 @@ def compiled(net: Network) -> Callable[[Array], Array]:
 
 
 def profile(net: Network, x: Array) -> list[LayerTime]:
-    """Return the time of each step of the forward pass of one image, on one thread."""
+    """Return the time of each step of the forward pass of one image, on one thread; or of a training step's phases."""
+    if net.training:
+        return [LayerTime(*phase) for phase in profile_step(net, x)]
     return [LayerTime(*step) for step in npnets.compile(net).profile(x[:1])]
+
+
+def layers(net: Network, x: Array) -> list[LayerTime]:
+    """Return the time of each layer by itself in the forward pass of one image, on one thread: nothing is fused.
+
+    It is the shortest of the repeats, as other processes disturb some layer in each. The last one is `BETWEEN`, what is
+    spent between the layers: shortcuts are added and joined there.
+    """
+    counted = npnets.cost(net.eval(), x.shape[1:]).layers
+    rows: list[list[float]] = []  # of each repeat: the layers' times in their order, then the whole network's
+
+    def timed(forward: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        def call(x: Array) -> Array:
+            begin = time.perf_counter()
+            out = forward(x)
+            rows[-1].append(time.perf_counter() - begin)
+            return out
+
+        return call
+
+    threads = npnets.get_threads()
+    npnets.set_threads(1)
+    net(x[:1])  # loads, or compiles
+    try:
+        for layer in counted:
+            vars(layer.layer)["forward"] = timed(layer.layer.forward)  # found before the class's own
+        for _ in range(REPEATS):
+            rows.append([])
+            timed(net)(x[:1])
+    finally:
+        npnets.set_threads(threads)
+        for layer in counted:
+            vars(layer.layer).pop("forward", None)
+    seconds = np.array(rows)
+    seconds[:, -1] -= seconds[:, :-1].sum(1)
+    least = seconds.min(0)
+    times = [
+        LayerTime(one.name, float(s), one.mult_adds, one.bytes) for one, s in zip(counted, least[:-1], strict=True)
+    ]
+    return [*times, LayerTime(BETWEEN, float(least[-1]), 0, 0)]
 
 
 def product(x: Array, weight: Array, groups: int) -> Callable[[], Any]:

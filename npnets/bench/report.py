@@ -1,13 +1,14 @@
 """What people see: tables for the terminal, pictures, and everything as JSON."""
 
-import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from npnets import _picture, _text
 from npnets._optional import need
+from npnets._picture import BLUE, GREY, ORANGE
 from npnets.bench.contenders import OURS
 from npnets.bench.goal import Result
 from npnets.bench.measure import Entry, Row
@@ -18,10 +19,9 @@ from npnets.bench.work import many
 from npnets.train.checkpoint import replace
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
-COLOURS = {OURS: "#2563a8", "torch": "#d9730d", "onnxruntime": "#5f6570", "openvino": "#a5abb5"}
-GREY = "#8a8f98"
+COLOURS = {OURS: BLUE, "torch": ORANGE, "onnxruntime": "#5f6570", "openvino": "#a5abb5"}
 FORMAT = "npnets bench 1"
 DISTURBED = 0.1  # cores kept busy by others: from here a row says so
 
@@ -83,12 +83,12 @@ def remarks(row: Row) -> Sequence[str]:
 def summary(rows: Sequence[Row]) -> str:
     """Return all rows as one table in Markdown: milliseconds, and in brackets the ratio."""
     names = list(dict.fromkeys(entry.name for row in rows for entry in row.entries))
-    lines = [["milliseconds (ratio)", "threads", *names], ["---", *["---:"] * (len(names) + 1)]]
+    lines = []
     for row in rows:
         entries = {entry.name: entry for entry in row.entries}
         cells = [_brief(entries[name]) if name in entries else "" for name in names]
         lines.append([row.title, str(row.threads), *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _text.markdown(["milliseconds (ratio)", "threads", *names], [0], lines)
 
 
 def layer_table(layers: Sequence[LayerTime], peak: Peaks) -> Any:
@@ -127,13 +127,7 @@ def goal_table(results: Sequence[Result]) -> Any:
 
 
 def _table(headers: Sequence[str], words: Sequence[int], wrapped: Sequence[int] = ()) -> Any:
-    """Return an empty table: which columns hold words, where the others hold numbers, and which may take two lines."""
-    rich_box, rich_table = (need(f"rich.{part}", "bench", "`npnets bench`") for part in ("box", "table"))
-    table = rich_table.Table(box=rich_box.SIMPLE_HEAD)
-    table.pad_edge, table.padding = False, (0, 1, 0, 0)  # so that 80 columns are enough for most
-    for number, header in enumerate(headers):
-        table.add_column(header, justify="left" if number in words else "right", no_wrap=number not in wrapped)
-    return table
+    return _text.table(headers, words, wrapped, "bench", "`npnets bench`")
 
 
 def _brief(entry: Entry) -> str:
@@ -155,7 +149,7 @@ def _percent(share: float) -> str:
 def draw_rows(path: str | os.PathLike[str], rows: Sequence[Row], title: str) -> None:
     """Write a picture of all rows: each contender's time by npnets', with the quartiles of the rounds."""
     lines = sum(len(row.entries) + 1 for row in rows)
-    figure = _figure(9, 1.2 + 0.2 * lines)
+    figure = _picture.empty(9, 1.2 + 0.2 * lines, "bench")
     axes = figure.subplots()
     places, labels, y = [], [], 0.0
     for row in rows:
@@ -179,7 +173,7 @@ def draw_rows(path: str | os.PathLike[str], rows: Sequence[Row], title: str) -> 
     keys = [patch(color=COLOURS[name], label=name) for name in names]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
     figure.suptitle(title, fontsize=10, parse_math=False)
-    _write(path, figure)
+    _picture.write(path, figure)
 
 
 def _bar(entry: Entry) -> tuple[float, Any]:
@@ -196,7 +190,7 @@ Point = Mapping[str, Any]
 def draw_scaling(path: str | os.PathLike[str], points: Sequence[Point], title: str) -> None:
     """Write a picture of time and memory for each image over the batch, and for each pixel over the side."""
     nets = list(dict.fromkeys(point["net"] for point in points))
-    figure = _figure(15, 3.4 * len(nets) + 0.6)
+    figure = _picture.empty(15, 3.4 * len(nets) + 0.6, "bench")
     grid = figure.subplots(len(nets), 4, squeeze=False)
     panels = (
         ("batch", "seconds", "ms an image", 1e3),
@@ -228,20 +222,7 @@ def draw_scaling(path: str | os.PathLike[str], points: Sequence[Point], title: s
         line[0].set_title(net, loc="left", fontsize=10)
     figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(title, fontsize=10, parse_math=False)
-    _write(path, figure)
-
-
-def _figure(width: float, height: float) -> "Figure":
-    """Return an empty figure; not by pyplot, which would open windows and keep every figure."""
-    kind = need("matplotlib.figure", "bench", "the picture").Figure
-    figure: Figure = kind(figsize=(width, height), layout="constrained")
-    return figure
-
-
-def _write(path: str | os.PathLike[str], figure: "Figure") -> None:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    replace(path, picture.getvalue())
+    _picture.write(path, figure)
 
 
 # ---- JSON ------------------------------------------------------------------------------------------------------------

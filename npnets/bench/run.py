@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import npnets
-from npnets import _check
+from npnets import _check, _text
 from npnets._optional import need
 from npnets.bench import goal, ours, report
 from npnets.bench.contenders import PEERS, able, check
@@ -22,8 +22,6 @@ from npnets.bench.work import CLASSES, Work, many
 NETS = ("mobilenet", "shufflenet")
 FORWARD_BATCHES, TRAINING_BATCH, SIDE = (1, 8), 16, 224
 MANY_BATCHES, MANY_SIDES = (1, 2, 4, 8, 16, 32, 64), (96, 128, 160, 192, 224, 256, 288, 320)
-
-WIDE = 200  # characters: a file has no right edge
 
 
 @dataclass(frozen=True)
@@ -108,9 +106,7 @@ def run(options: Options) -> None:
         An option breaks its rule, a peer cannot do the work or does something else, or a file cannot be written.
     """
     against = _checked(options)
-    console = need("rich.console", "bench", "`npnets bench`").Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = WIDE
+    console = _text.console("bench", "`npnets bench`")
     before = npnets.get_threads()
     try:
         with _telling(console) as say:
@@ -143,7 +139,12 @@ def _rows(session: Session) -> dict[str, Any]:
     layers: dict[str, Any] = {}
     for work, threads in product(works, session.peaks):
         rows.append(session.row(work, threads, session.against, RUNS if options.memory else 0))
-        if options.layers and threads == min(session.peaks):
+        if options.layers and options.train:
+            title = f"{work.title}: the phases of npnets' step, each timed alone on {many(threads, 'thread')}"
+            npnets.set_threads(threads)
+            layers[title] = ours.profile(work.network(), work.images())
+            session.show(title, report.layer_table(layers[title], session.peaks[threads]))
+        elif options.layers and threads == min(session.peaks):
             title = f"{work.title}: the fused steps of npnets' forward pass, one image on one thread"
             layers[title] = ours.profile(work.network(), work.images())
             one = session.peaks[1] if 1 in session.peaks else peaks(1, options.dtype)
@@ -260,8 +261,6 @@ def _refuse_together(options: Options) -> None:
     for name, allowed in rules.items():
         if name in given and (others := sorted(given - allowed - {name})):
             raise ValueError(f"--{name} cannot go with {', '.join('--' + other for other in others)}")
-    if options.layers and options.train:
-        raise ValueError("--layers cannot go with --train: it shows the layers of a forward pass")
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def torch_order(layer: Layer, arrays: dict[str, Array]) -> dict[str, Array]:
     if isinstance(layer, Linear):
         return {name: value.T for name, value in arrays.items()}
     convolves = isinstance(layer, Convolution | DepthwiseConvolution | PointwiseConvolution)
-    return {name: to_oihw(value) if convolves else value for name, value in arrays.items()}
+    return {name: to_oihw(value) if convolves and name == "weight" else value for name, value in arrays.items()}
 
 
 def _filled(module: Any, layer: Layer) -> Any:
@@ -76,9 +76,8 @@ def _convolution(nn: Any, layer: Any) -> Any:
     window = {} if isinstance(layer, PointwiseConvolution) else layer.window
     padding = window.get("padding", 0)
     own = padding if isinstance(padding, int) else 0
-    made = _filled(
-        nn.Conv2d(inputs * groups, outputs, kernel, window.get("stride", 1), own, groups=groups, bias=False), layer
-    )
+    options = {"stride": window.get("stride", 1), "padding": own, "groups": groups, "bias": "bias" in layer.params}
+    made = _filled(nn.Conv2d(inputs * groups, outputs, kernel, **options), layer)
     return made if padding == own else _own_modules().Padded(made, tuple(kernel), window)
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from npnets import MobileNetV1, ShuffleNetV1, _check, cost
+from npnets import _check, cost
 from npnets._check import Array
 from npnets.models import Network
-
-NETS = 'must be "mobilenet", "mobilenet:WIDTH", "shufflenet", "shufflenet:SCALE" or "shufflenet:SCALE:GROUPS"'
+from npnets.models.by_name import named
 
 # Of each step of training, on all sides: PyTorch's optimiser does the same with them.
 SGD_OPTIONS: dict[str, Any] = {"lr": 0.001, "momentum": 0.9, "weight_decay": 4e-5, "nesterov": True}
@@ -47,7 +46,7 @@ class Work:
     classes: int = CLASSES
 
     def __post_init__(self) -> None:
-        _parsed(self.net)
+        named(self.net)
         _check.integer("batch", self.batch, 1)
         _check.integer("side", self.side, 1)
         _check.integer("classes", self.classes, 1)
@@ -55,8 +54,7 @@ class Work:
     @property
     def name(self) -> str:
         """Name the network."""
-        kind, (size, groups) = _parsed(self.net)
-        return f"MobileNet V1 {size:g}" if kind is MobileNetV1 else f"ShuffleNet V1 {size:g}x g={groups}"
+        return named(self.net).title
 
     @property
     def title(self) -> str:
@@ -74,11 +72,7 @@ class Work:
 
     def network(self) -> Network:
         """Build the network, with weights and running statistics drawn so that signals neither fade nor grow."""
-        kind, numbers = _parsed(self.net)
-        options: dict[str, Any] = {"width": numbers[0]} if kind is MobileNetV1 else {
-            "scale": numbers[0], "groups": numbers[1],
-        }  # fmt: skip
-        net: Network = kind(**{**options, "dtype": self.dtype, "num_classes": self.classes})
+        net = named(self.net).build(dtype=self.dtype, num_classes=self.classes)
         random = np.random.default_rng(0)
         net.load_state_dict({name: _drawn(random, name, value) for name, value in net.state_dict().items()})
         return net.train() if self.train else net.eval()
@@ -108,19 +102,6 @@ def many(count: int, what: str, ending: str = "s") -> str:
     ('1 thread', '2 threads')
     """
     return f"{count} {what}{ending * (count != 1)}"
-
-
-def _parsed(net: str) -> tuple[type[Network], tuple[float, int]]:
-    """Return the class and (width or scale, groups) of a description."""
-    name, *numbers = net.split(":")
-    kind: type[Network] | None = {"mobilenet": MobileNetV1, "shufflenet": ShuffleNetV1}.get(name)
-    if kind is None or len(numbers) > (1 if kind is MobileNetV1 else 2):
-        raise ValueError(f"`net` (={net!r}) {NETS}")
-    try:
-        size, groups = float([*numbers, "1"][0]), int([*numbers[1:], "3"][0])
-    except ValueError:
-        raise ValueError(f"`net` (={net!r}) {NETS}") from None
-    return kind, (size, groups)
 
 
 def _drawn(random: np.random.Generator, name: str, value: Array) -> Array:

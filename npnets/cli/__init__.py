@@ -1,14 +1,25 @@
 """The command `npnets`: a module for each subcommand, with its help, its arguments and what it runs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from npnets import __version__
-from npnets.cli import bench, train, warmup
+from npnets.cli import bench, classify, evaluate, explain, export, summary, tables, train, warmup
 from npnets.cli._arguments import INTERRUPTED
 
-COMMANDS = {"train": train, "bench": bench, "warmup": warmup}
+COMMANDS = {
+    "train": train,
+    "classify": classify,
+    "evaluate": evaluate,
+    "export": export,
+    "summary": summary,
+    "tables": tables,
+    "explain": explain,
+    "bench": bench,
+    "warmup": warmup,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         status: int = arguments.command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `npnets summary mobilenet --json | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, TypeError, OSError, ModuleNotFoundError, FloatingPointError, MemoryError) as error:
         text = " ".join(str(error).splitlines()) or "out of memory"  # the only one without a text
         print(f"npnets: error: {text}", file=sys.stderr)

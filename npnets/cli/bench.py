@@ -69,7 +69,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--rounds", type=int, metavar="N", help="play so many rounds, however long they take")
 
     group = parser.add_argument_group("more")
-    group.add_argument("--layers", action="store_true", help="the time of each layer of npnets against the roofline")
+    group.add_argument(
+        "--layers",
+        action="store_true",
+        help="the time of each layer of npnets, or of each phase of its training step, against the roofline",
+    )
     group.add_argument("--memory", action="store_true", help="by how much a process grows that does the work ten times")
     group.add_argument(
         "--scaling", action="store_true", help="instead: time and memory from batch 1 to 64 and from side 96 to 320"

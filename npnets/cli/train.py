@@ -13,7 +13,7 @@ from npnets._config import IMPLEMENTATIONS, use
 from npnets._parallel import set_threads
 from npnets.cli._arguments import INTERRUPTED, switch
 from npnets.data.sources import load_named
-from npnets.train.run import CHECKPOINT, check_optional
+from npnets.train.run import CHECKPOINT, RUNS, check_optional
 from npnets.train.run import run as run_training
 from npnets.train.schedule import SCHEDULES
 from npnets.train.settings import BODIES, MODELS, Settings, body_for
@@ -149,7 +149,7 @@ def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
 @contextmanager
 def _new_folder(wanted: str | None, name: str) -> Iterator[Path]:
     """Make the folder for the results, and take it away again if nothing was put into it."""
-    out = Path(wanted) if wanted is not None else _unused(Path("runs") / name)
+    out = Path(wanted) if wanted is not None else _unused(Path(RUNS) / name)
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)

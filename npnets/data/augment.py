@@ -1,9 +1,12 @@
-"""What a training loop does to images: statistics of their channels, random crops and flips."""
+"""What a training loop does to images: statistics of their channels, random crops, sizes and flips."""
+
+import math
 
 import numpy as np
 import numpy.typing as npt
 
 from npnets import _check
+from npnets.data.images import resized
 from npnets.preprocessing import Images, check_images
 
 Floats = npt.NDArray[np.float64]
@@ -89,9 +92,7 @@ def random_crop_flip(images: Images, rng: np.random.Generator, padding: int = 2,
            [8, 7, 0],
            [0, 0, 0]], dtype=uint8)
     """
-    check_images(images)
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"`rng` must be a numpy.random.Generator, and is a {type(rng).__name__}")
+    _check_both(images, rng)
     margin = _check.integer("padding", padding, 0)
     B, H, W, _ = images.shape
     padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
@@ -102,3 +103,53 @@ def random_crop_flip(images: Images, rng: np.random.Generator, padding: int = 2,
         columns[mirrored] = columns[mirrored, ::-1]
     cropped: Images = padded[np.arange(B)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return cropped
+
+
+def random_resized_crop(images: Images, rng: np.random.Generator, least: float = 0.08) -> Images:
+    """Cut out a part of each image, of random size, shape and place, and resize it to the whole.
+
+    The augmentation of the ImageNet networks (Szegedy et al., arXiv 1409.4842, section 6): a share of the area between
+    `least` and 1, uniformly, and sides whose ratio is between 3/4 and 4/3, uniformly in its logarithm. A part that does
+    not fit into the image is cut off at its edges; others draw again.
+
+    Parameters
+    ----------
+    images
+        (B, H, H, C), uint8: squares, in colour or in grey.
+    rng
+        The only source of chance: the same state gives the same result.
+    least
+        The least share of the area; greater than 0 and at most 1.
+
+    Returns
+    -------
+    images
+        Of the same shape and dtype, a fresh array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument breaks one of these rules; the message names it, its value and the rule.
+    ModuleNotFoundError
+        Pillow is not installed.
+    """
+    _check_both(images, rng)
+    B, H, W, _ = images.shape
+    if H != W:
+        raise ValueError(f"`images` must be squares, and are {H} x {W}")
+    if _check.number("least", least, 0.0, strictly=True) > 1:
+        raise ValueError(f"`least` (={least}) must be at most 1")
+    area, ratio = rng.uniform(least, 1, B), np.exp(rng.uniform(-1, 1, B) * math.log(4 / 3))
+    sides = np.rint(H * np.sqrt([area * ratio, area / ratio])).astype(np.int64).clip(1, H)  # (2, B)
+    corners = rng.integers(0, H - sides + 1)
+    boxes = np.concatenate([corners, sides]).T.tolist()
+    out = np.empty_like(images)
+    for target, image, box in zip(out, images, boxes, strict=True):
+        target[...] = resized(image, tuple(box), H)
+    return out
+
+
+def _check_both(images: Images, rng: np.random.Generator) -> None:
+    check_images(images)
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"`rng` must be a numpy.random.Generator, and is a {type(rng).__name__}")

@@ -1,5 +1,6 @@
-"""Where data comes from: in the package, from scikit-learn, from Debian, from a folder."""
+"""Where data comes from: in the package, from scikit-learn, from Debian, from what was downloaded, from a folder."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -9,8 +10,11 @@ from types import MappingProxyType
 import numpy as np
 
 from npnets._optional import need
+from npnets.data.cifar import cifar10, is_cifar10
 from npnets.data.dataset import Dataset
+from npnets.data.folder import check_memory, image_folder
 from npnets.data.idx import idx_folder
+from npnets.data.images import square
 
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -95,17 +99,20 @@ def digits() -> Dataset:
 
 
 SOURCES: Mapping[str, Callable[[], Dataset]] = MappingProxyType(
-    {"fashion-mnist": fashion_mnist, "fashion-mnist-full": fashion_mnist_full, "digits": digits}
+    {"fashion-mnist": fashion_mnist, "fashion-mnist-full": fashion_mnist_full, "digits": digits, "cifar10": cifar10}
 )
 
 
-def load(source: str | os.PathLike[str]) -> Dataset:
-    """Return a data set by its name, or from a folder of IDX files.
+def load(source: str | os.PathLike[str], side: int | None = None) -> Dataset:
+    """Return a data set by its name, or from a folder.
 
     Parameters
     ----------
     source
-        "fashion-mnist", "fashion-mnist-full", "digits", or a folder (`./digits` for one of that name).
+        "fashion-mnist", "fashion-mnist-full", "digits", "cifar10"; or a folder (`./digits` for one of that name): of
+        IDX files, of CIFAR-10's batches (or their archive), or of pictures, see `image_folder`.
+    side
+        The images' centre squares are resized to this; by default they are as they are.
 
     Returns
     -------
@@ -114,27 +121,40 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     ValueError
-        `source` is neither; or a file of the folder is damaged.
+        `source` is none of these; or a file of the folder is damaged.
     OSError
         The data is not there.
     ModuleNotFoundError
-        "digits" without scikit-learn.
+        "digits" without scikit-learn; pictures, or a `side`, without Pillow.
 
     Examples
     --------
     >>> load("fashion-mnist").image_shape
     (28, 28, 1)
     """
-    return load_named("source", source)
+    return load_named("source", source, side)
 
 
-def load_named(name: str, source: str | os.PathLike[str]) -> Dataset:
+def load_named(name: str, source: str | os.PathLike[str], side: int | None = None) -> Dataset:
     """Return what `load` does, for an argument that the caller knows by another name."""
     if isinstance(source, str) and source in SOURCES:
-        return SOURCES[source]()
-    if Path(source).is_dir():
-        return idx_folder(source)
+        return _resized(SOURCES[source](), side)
+    path = Path(source)
+    if is_cifar10(path):
+        return _resized(cifar10(path), side)
+    if path.is_dir():
+        return _resized(idx_folder(path), side) if any(path.glob("*-ubyte*")) else image_folder(path, side)
     raise ValueError(
-        f"`{name}` (={os.fspath(source)!r}) must be one of {', '.join(map(repr, SOURCES))}, or a folder of IDX files "
-        "(train-images-idx3-ubyte.gz and so on)"
+        f"`{name}` (={os.fspath(source)!r}) must be one of {', '.join(map(repr, SOURCES))}, or a folder: of IDX files "
+        "(train-images-idx3-ubyte.gz and so on), of CIFAR-10 (data_batch_1.bin and so on), or with a folder of "
+        "pictures for each class"
     )
+
+
+def _resized(data: Dataset, side: int | None) -> Dataset:
+    """Return the data with the centre square of each image resized to this side."""
+    if side is None or data.image_shape[:2] == (side, side):
+        return data
+    check_memory(data.name, len(data.x_train) + len(data.x_test), side, data.image_shape[2])
+    x_train, x_test = (np.stack([square(image, side) for image in x]) for x in (data.x_train, data.x_test))
+    return dataclasses.replace(data, x_train=x_train, x_test=x_test)

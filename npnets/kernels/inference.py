@@ -68,7 +68,7 @@ from npnets.kernels.simd import (
     weigh_tile,
 )
 from npnets.kernels.simd import multiply as times
-from npnets.kernels.team import complete, take, wait
+from npnets.kernels.team import complete, take, take_near, wait
 
 # Kinds of steps.
 COPY, BORDER, PRODUCT, DEPTHWISE, MAXIMUM, AVERAGE, MEAN = range(7)
@@ -320,8 +320,8 @@ def _task(steps: Array, first: int, last: int, tables: Array, params: Array, val
 
 @jit
 def _phase(steps: Array, phases: Array, tables: Array, params: Array, values: Array, x: Array, work: Array,
-           counts: Array, f: int, batch: int, whole: int, image: int, image_at: int,
-           scratch_at: int) -> None:  # fmt: skip
+           counts: Array, f: int, batch: int, whole: int, image: int, image_at: int, scratch_at: int,
+           me: int) -> None:  # fmt: skip
     """Do the blocks of a phase: all of them for one of the first `whole` images, else those that nobody has taken."""
     alone, c = image < whole, 2 + (image - whole) * (len(phases) // PHASE - 1) + f // PHASE
     pixels, first, last = phases[f + PIXELS], phases[f + FIRST], phases[f + LAST]
@@ -333,7 +333,7 @@ def _phase(steps: Array, phases: Array, tables: Array, params: Array, values: Ar
     tasks, task = blocks * parts, 0
     while True:
         if not alone:
-            task = take(counts, c)
+            task = take_near(counts, c, tasks, me)
         if task >= tasks:
             break
         block, part = task % blocks, task // blocks
@@ -367,7 +367,7 @@ def infer(steps: Array, phases: Array, tables: Array, params: Array, values: Arr
     while image < whole:
         for f in range(first * PHASE, min(last * PHASE, end), PHASE):
             _phase(steps, phases, tables, params, values, x, work, counts, f, batch, whole, image, image_at,
-                   scratch_at)  # fmt: skip
+                   scratch_at, me)  # fmt: skip
         complete(counts, 1)
         image = take(counts, 1)
 
@@ -375,9 +375,9 @@ def infer(steps: Array, phases: Array, tables: Array, params: Array, values: Arr
     for image in range(whole, batch):
         for f in range(first * PHASE, min(last * PHASE, end), PHASE):
             _phase(steps, phases, tables, params, values, x, work, counts, f, batch, whole, image, image_at,
-                   scratch_at)  # fmt: skip
+                   scratch_at, me)  # fmt: skip
 
     wait(counts, 1, whole)
     if last * PHASE > end:
         _phase(steps, phases, tables, params, values, x, work, counts, end, batch, whole, batch, image_at,
-               scratch_at)  # fmt: skip
+               scratch_at, me)  # fmt: skip

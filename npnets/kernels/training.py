@@ -37,6 +37,12 @@ is only another table of taps. Backwards the product's gradient by its input is 
 (As a walk of its own in each direction, the shuffle took 12 of 150 ms.) Where a unit adds its branch to the shortcut,
 the next unit's first product masks the sum's gradient and takes the branch's two sums while the block is in the cache.
 
+With few pixels, at the end of a network for small images, chunks of them would cost more in writing and adding their
+parts of the weight's gradient than they compute: there a task has some rows of the weight's gradient, for all pixels,
+or some pixels of the source's. And each thread takes its tasks from one end of a phase, so that it finds in its own
+cache what it wrote in the phase before. At 32 x 32, batch 64, these two and SGD's walk in vectors made MobileNet 0.25's
+step 5.7 ms of 6.9, ShuffleNet's 17.0 of 19.2.
+
 Rows of channels are as long as whole vectors (S values for C channels), so that no loop over channels has an end to
 treat: the values between C and S belong to no channel and never meet one that does.
 
@@ -83,14 +89,14 @@ from npnets.kernels.simd import (
 from npnets.kernels.simd import (
     multiply as times,
 )
-from npnets.kernels.team import complete, take, wait
+from npnets.kernels.team import complete, take, take_near, wait
 
 # -- a phase: a row of the array `phases` ------------------------------------------------------------------------------
 
 (KIND, TASKS, SOURCE, TARGET, DEPTH, WIDTH, GROUPS, WEIGHT, PACKED, TURNED, PARTIAL, BLOCK, BLOCKS, STRIDE_V, STRIDE_H,
  TOP, LEFT, SHUFFLE, TAPS, SOURCE_ROWS, TARGET_ROWS, WEIGHT_ROWS, PIXEL_TAPS, ADDED, SHORT, SHORT_AT, SHORT_SIDE,
- COUNTED, ALONGSIDE, BIAS, TERMS, SUMMED) = range(32)  # fmt: skip
-PHASE_FIELDS = 32
+ COUNTED, ALONGSIDE, BIAS, TERMS, SUMMED, WEIGHT_TASKS) = range(33)  # fmt: skip
+PHASE_FIELDS = 33
 
 # -- what flows between them: a row of the array `maps` ----------------------------------------------------------------
 
@@ -151,11 +157,24 @@ def _statistics(x: Array, i: int, step: int, raw: Array, at: int, gap: int, widt
                 store(raw, at + p * gap + m, value)
         store(scratch, m, mean)
         store(scratch, width + m, squares)
-    for m in range(width):
-        mean64 = np.float64(scratch[m])
-        sums[s + m] += pixels * mean64
-        sums[s + S + m] += pixels * mean64 * mean64
-        sums[s + 2 * S + m] += scratch[width + m]
+    _add_moments(sums[s : s + width], sums[s + S : s + S + width], sums[s + 2 * S : s + 2 * S + width],
+                 scratch[:width], scratch[width : 2 * width], pixels)  # fmt: skip
+
+
+@jit
+def _add_moments(totals: Array, products: Array, spread: Array, means: Array, squares: Array, pixels: int) -> None:
+    """Add n mean, n mean^2 and the squared distances: arrays of their own, whose loop the compiler makes vectors of."""
+    for m in range(len(means)):
+        mean = np.float64(means[m])
+        totals[m] += pixels * mean
+        products[m] += pixels * mean * mean
+        spread[m] += squares[m]
+
+
+@jit
+def _add(sums: Array, values: Array) -> None:
+    for m in range(len(values)):
+        sums[m] += values[m]
 
 
 @jit
@@ -181,9 +200,8 @@ def _mask_and_sum(d: Array, j: int, step: int, a: Array, i: int, a_step: int, ra
             moment = fma(value, subtract(load(raw, r + p * gap + m), mean), moment)
         store(scratch, m, total)
         store(scratch, width + m, moment)
-    for m in range(width):
-        sums[s + m] += scratch[m]
-        sums[s + S + m] += scratch[width + m]
+    _add(sums[s : s + width], scratch[:width])
+    _add(sums[s + S : s + S + width], scratch[width : 2 * width])
 
 
 @jit
@@ -304,16 +322,28 @@ def _product(f: Array, task: int, source: Array, target: Array, bounds: Array, t
 
 @jit
 def _product_back(f: Array, task: int, source: Array, target: Array, summed: Array, bounds: Array, tables: Array,
-                  packed: Array, x: Array, arena: Array, numbers: Array, sums: Array, scratch: Array
+                  packed: Array, x: Array, arena: Array, numbers: Array, grads: Array, sums: Array, scratch: Array
                   ) -> None:  # fmt: skip
     """In the cache: a (the source as it was seen), draw as rows and as panels. The images need no gradient.
+
+    A task has some blocks of pixels, and all rows of the weight's gradient for them. Where there are few pixels, that
+    would be more sums than products: then the first tasks have some rows of the weight's gradient each, for all pixels
+    in one block, and the others some pixels of the source's gradient.
 
     `summed` is the map whose batch norm needs sums of the source's gradient: the source, or, where that is the sum of a
     shortcut and a branch, the branch.
     """
     S, T, K, N, P, G = source[STRIDE], target[STRIDE], f[DEPTH], f[WIDTH], f[BLOCK], f[GROUPS]
-    pixels, stem = f[COUNTED], f[KIND] == STEM_BACK
-    W = lanes(arena)
+    pixels, stem, row = f[COUNTED], f[KIND] == STEM_BACK, task - f[WEIGHT_TASKS]
+    weighs, passes = row < 0 or f[WEIGHT_TASKS] == 0, row >= 0 and not stem
+    first, last, m0, m1 = row * f[BLOCKS] * P, min((row + 1) * f[BLOCKS] * P, pixels), 0, K * G
+    into, part = arena, f[PARTIAL] + task * K * N * G
+    if row < 0:
+        first, last, P = 0, pixels, pixels
+        m0, m1 = K * G * task // f[WEIGHT_TASKS], K * G * (task + 1) // f[WEIGHT_TASKS]
+        into, part = grads, f[WEIGHT]
+    g0, g1, W = m0 // K, (m1 + K - 1) // K, lanes(arena)
+    width = ((g1 - g0) * N + W - 1) // W * W
     # no power of two, or the pixels' values of one channel would all fall into one set of the cache
     step = K if stem else S + W if source[NORMED] else S
     line = 64 // arena.itemsize
@@ -323,20 +353,21 @@ def _product_back(f: Array, task: int, source: Array, target: Array, summed: Arr
     p_at = d_at + P * T + 4 * W
     b_at = p_at + G * _panel_values(P, N, W)  # the gradient by the source, before it is masked
     m_at = b_at if f[SHUFFLE] < 0 else b_at + P * S  # and shuffled back
-    rows, d_rows = tables[f[SOURCE_ROWS] : f[SOURCE_ROWS] + P], tables[f[TARGET_ROWS] : f[TARGET_ROWS] + P]
+    rows, d_rows = tables[f[SOURCE_ROWS] :], tables[f[TARGET_ROWS] :]
     taps, weight_rows = tables[f[TAPS] : f[TAPS] + K * G], tables[f[WEIGHT_ROWS] : f[WEIGHT_ROWS] + K * G]
-    pixel_taps, terms = tables[f[PIXEL_TAPS] : f[PIXEL_TAPS] + P], tables[f[TERMS] : f[TERMS] + N]
-    s = 3 * task * S
-    if summed[NORMED]:
+    pixel_taps, terms = tables[f[PIXEL_TAPS] :], tables[f[TERMS] : f[TERMS] + N]
+    s = 3 * row * S
+    if passes and summed[NORMED]:
         sums[s : s + 2 * S] = 0.0
-    part = f[PARTIAL] + task * K * N * G
     begun = False
-    for p in range(task * f[BLOCKS] * P, min((task + 1) * f[BLOCKS] * P, pixels), P):
+    for p in range(first, last, P):
         n = min(P, pixels - p)
         at, back = source[AT] + p * S, source[GRADIENT] + p * S
-        _norm_gradient(arena, target[GRADIENT] + p * target[GRADIENT_STRIDE], target[GRADIENT_STRIDE], arena,
-                       target[AT] + p * T, T, T, n, numbers, target[COEFFICIENTS], T, scratch, d_at, T)  # fmt: skip
-        _panels(scratch, d_at, T, n, N, G, scratch, p_at)
+        _norm_gradient(arena, target[GRADIENT] + p * target[GRADIENT_STRIDE] + g0 * N, target[GRADIENT_STRIDE], arena,
+                       target[AT] + p * T + g0 * N, T, width, n, numbers, target[COEFFICIENTS] + g0 * N, T, scratch,
+                       d_at + g0 * N, T)  # fmt: skip
+        if weighs:
+            _panels(scratch, d_at + g0 * N, T, n, N, g1 - g0, scratch, p_at + g0 * _panel_values(n, N, W))
         a, a0 = scratch, a_at
         if stem:
             _patches(x, f, source, target, p, n, scratch, a_at, step)
@@ -345,30 +376,33 @@ def _product_back(f: Array, task: int, source: Array, target: Array, summed: Arr
                       step)  # fmt: skip
         else:
             a, a0 = arena, at
-            if summed[NORMED]:
+            if passes and summed[NORMED]:
                 for i in range(0, n * S, line):
                     prefetch(arena, summed[AT] + p * S + i)
         near_dz, near_t = target[GRADIENT] + (p + n) * target[GRADIENT_STRIDE], target[AT] + (p + n) * T
         part_t, part_s = P * T // (line * G), P * S // (line * G)
         part_back = 0 if source[STREAMS] else part_s
+        if row < 0:
+            part_t = 0  # nothing comes after this block
         there = arena[back:]
         d = scratch[b_at:] if summed[NORMED] else there
-        for g in range(G):
-            # dweight[m, n] += sum_p a[p, m] draw[p, n]
-            multiply(a, taps, g * K, (g + 1) * K, a0, pixel_taps, 0, n, scratch,
-                     p_at + g * _panel_values(n, N, W), N, arena, weight_rows, begun, arena, weight_rows, part + g * N,
-                     -np.inf, np.inf, arena, near_dz + g * part_t * line, part_t, near_t + g * part_t * line,
-                     part_t)  # fmt: skip
-            if not stem:
+        for g in range(g0, g1):
+            if weighs:
+                # dweight[m, n] += sum_p a[p, m] draw[p, n]
+                multiply(a, taps, max(m0, g * K), min(m1, (g + 1) * K), a0, pixel_taps, 0, n, scratch,
+                         p_at + g * _panel_values(n, N, W), N, into, weight_rows, begun, into, weight_rows,
+                         part + g * N, -np.inf, np.inf, arena, near_dz + g * part_t * line, part_t,
+                         near_t + g * part_t * line, part_t)  # fmt: skip
+            if passes:
                 # da[p, m] = sum_n draw[p, n] weight[m, n]
                 multiply(scratch, d_rows, 0, n, d_at + g * N, terms, 0, N, packed, f[TURNED] + g * size, K, there, rows,
                          f[ADDED] != 0, d, rows, g * K, -np.inf, np.inf, arena,
                          at + P * S + g * part_s * line, part_s, back + P * S + g * part_s * line,
                          part_back)  # fmt: skip
         begun = True
-        if f[SHUFFLE] >= 0:
+        if passes and f[SHUFFLE] >= 0:
             _permute(scratch, b_at, scratch, m_at, S, K * G, n, tables, f[SHUFFLE])
-        if summed[NORMED]:
+        if passes and summed[NORMED]:
             _mask_and_sum(scratch, m_at, S, a, a0, step, arena, summed[AT] + p * S, S, back, S, n,
                           source[STREAMS] != 0, numbers, summed[COEFFICIENTS], S, bounds[0], bounds[1], sums, s,
                           scratch)  # fmt: skip
@@ -710,8 +744,7 @@ def _join_back(f: Array, b: int, source: Array, target: Array, bounds: Array, ar
                 moment = fma(dz, subtract(load(arena, raw + p * S + m), mean), moment)
             store(scratch, m, total)
             store(scratch, S + m, moment)
-        for m in range(2 * S):
-            sums[s + m] += scratch[m]
+        _add(sums[s : s + 2 * S], scratch[: 2 * S])
 
 
 @jit
@@ -885,14 +918,14 @@ def run(counts: Array, phases: Array, first: int, last: int, maps: Array, bounds
         of_source, of_target = bounds[f[SOURCE]], bounds[f[TARGET]]
         kind = f[KIND]
         while True:
-            task = take(counts, phase)
+            task = take_near(counts, phase, f[TASKS], mine)
             if task >= f[TASKS]:
                 break
             if kind in (PRODUCT, STEM):
                 _product(f, task, source, target, of_source, tables, packed, x, arena, numbers, sums, scratch)
             elif kind in (PRODUCT_BACK, STEM_BACK):
                 _product_back(f, task, source, target, maps[f[SUMMED]], of_source, tables, packed, x, arena, numbers,
-                              sums, scratch)  # fmt: skip
+                              grads, sums, scratch)  # fmt: skip
             elif kind == DEPTHWISE:
                 _depthwise(f, task, source, target, of_source, packed, arena, numbers, sums, scratch)
             elif kind == DEPTHWISE_BACK:

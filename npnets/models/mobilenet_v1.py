@@ -84,13 +84,8 @@ class MobileNetV1(Network):
         stem_stride: int = 2,
         **options: Unpack[Options],
     ) -> None:
-        _check.number("width", width, least=0.0, strictly=True)
         build = Builder(type(self), seed, **options)
-
-        def scaled(channels: int) -> int:
-            return max(8, int(width * channels))
-
-        channels = scaled(STEM)
+        channels, *outputs = channels_of(width, rows)
         layers: dict[str, Layer] = {
             "stem": Sequential(
                 conv=build.conv(_check.integer("in_channels", in_channels, 1), channels, stem_stride),
@@ -98,22 +93,27 @@ class MobileNetV1(Network):
                 activation=build.activation(),
             )
         }
-        if not isinstance(rows, Sequence):
-            raise TypeError(f"`rows` (={rows!r}) must be a sequence of pairs (channels, stride)")
-        for number, row in enumerate(rows, 1):
-            out, stride = _row(row)
+        for number, (out, (_, stride)) in enumerate(zip(outputs, rows, strict=True), 1):
             layers[f"block{number}"] = Sequential(
                 depthwise=build.depthwise(channels, stride),
                 depthwise_norm=build.norm(channels),
                 depthwise_activation=build.activation(),
-                pointwise=build.pointwise(channels, scaled(out)),
-                pointwise_norm=build.norm(scaled(out)),
+                pointwise=build.pointwise(channels, out),
+                pointwise_norm=build.norm(out),
                 pointwise_activation=build.activation(),
             )
-            channels = scaled(out)
+            channels = out
         layers["pool"] = GlobalAveragePool()
         layers["classifier"] = build.linear(channels, _check.integer("num_classes", num_classes, 1))
         super().__init__(in_channels, build.dtype, **layers)
+
+
+def channels_of(width: float, rows: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the channels of the stem and of each block, after the width multiplier."""
+    _check.number("width", width, least=0.0, strictly=True)
+    if not isinstance(rows, Sequence):
+        raise TypeError(f"`rows` (={rows!r}) must be a sequence of pairs (channels, stride)")
+    return [max(8, int(width * channels)) for channels in (STEM, *(_row(row)[0] for row in rows))]
 
 
 def _row(row: tuple[int, int]) -> tuple[int, int]:

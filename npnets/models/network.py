@@ -134,7 +134,8 @@ class Flat:
     def __init__(self, net: "Network") -> None:
         self.shapes = {name: value.shape for name, value in net.parameters().items()}
         # The network itself is not among them: what holds a `Flat` is not to keep it alive.
-        self._inner = [(layer, list(layer.children.values())) for _, layer in list(net.layers())[1:] if layer.children]
+        self._layers = [layer for _, layer in list(net.layers())[1:]]
+        self._inner = [(layer, list(layer.children.values())) for layer in self._layers if layer.children]
         self._outer = list(net.children.values())
         self._at: dict[tuple[int, str], int] = {}
         self._views: list[tuple[Layer, str, str, Array]] = []
@@ -165,10 +166,11 @@ class Flat:
         return self._at[id(layer), name]
 
     def fits(self, net: "Network") -> bool:
-        """Return whether these are still the layers of the network, and the shapes of its arrays."""
+        """Return whether these are still the layers of the network, and the names and shapes of its arrays."""
         return (
             list(net.children.values()) == self._outer
             and all(list(layer.children.values()) == inside for layer, inside in self._inner)
+            and sum(len(layer.params) + len(layer.buffers) for layer in self._layers) == len(self._views)
             and all(
                 (held := getattr(layer, kind)[name]) is view or held.shape == view.shape
                 for layer, kind, name, view in self._views
@@ -217,9 +219,18 @@ class Network(Sequential):
         What the weights expect of an image; (pixel / 255) until somebody who has loaded weights says otherwise.
     classes
         The names of the classes, where they are known.
+    arguments
+        What the network was built with, as given: a file that holds its weights says so with them.
     """
 
     classes: tuple[str, ...] | None = None
+    arguments: dict[str, Any]
+
+    def __new__(cls, *_: Any, **arguments: Any) -> Self:
+        """Note the arguments, which `__init__` is given too."""
+        net = super().__new__(cls)
+        net.arguments = arguments
+        return net
 
     def __init__(self, in_channels: int, dtype: np.dtype[Any], **children: Layer) -> None:
         super().__init__(**children)
@@ -338,7 +349,7 @@ class Network(Sequential):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the flat arrays: what is copied or stored are the layers' own."""
-        return {name: value for name, value in self.__dict__.items() if name != "_flat"}
+        return {name: value for name, value in super().__getstate__().items() if name != "_flat"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Lay out the flat arrays of a copy."""

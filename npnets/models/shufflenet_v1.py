@@ -98,6 +98,11 @@ class ShuffleUnit(Layer):
                 dbranch, dshortcut = dout[..., :-channels], dout[..., -channels:]
         return self.branch.backward(dbranch) + (dshortcut if self.pool is None else self.pool.backward(dshortcut))
 
+    def drop(self, name: str) -> None:
+        """Take the child of this name, one of the branch, out."""
+        super().drop(name)
+        self.branch.drop(name)
+
     def walk(self, shape: Shape, name: str) -> tuple[list[Step], Shape]:
         """Return the steps of the branch, the shortcut and the last activation, and the shape that comes out."""
         steps, out = self.branch.walk(shape, name)
@@ -192,7 +197,7 @@ class ShuffleNetV1(Network):
         **options: Unpack[Options],
     ) -> None:
         groups = _check.integer("groups", groups, 1)
-        stem, stages = _channels(groups, scale, stem_channels, stage_channels)
+        stem, stages = channels_of(groups, scale, stem_channels, stage_channels)
         units = _each_stage("stage_units", UNITS if stage_units is None else stage_units, stages)
         strides = _each_stage("stage_strides", [2] * len(stages) if stage_strides is None else stage_strides, stages)
         _check.one_of("stage_strides", max(strides), (1, 2))
@@ -237,7 +242,7 @@ class ShuffleNetV1(Network):
         super().__init__(in_channels, build.dtype, **layers)
 
 
-def _channels(
+def channels_of(
     groups: int, scale: float, stem_channels: int | None, stage_channels: Sequence[int] | None
 ) -> tuple[int, tuple[int, ...]]:
     """Return the channels of the stem and of each stage."""

@@ -213,11 +213,11 @@ class _Lowering:
 
     def convolution(self, names: tuple[str, ...], group: list[Layer], value: int, into: _Into | None) -> int:
         layer, weight, activation = group[0], group[0].params["weight"].astype(np.float64), None
-        start = np.zeros(weight.shape[-1])
+        start = group[0].params.get("bias", np.zeros(weight.shape[-1])).astype(np.float64)
         for other in group[1:]:
             if isinstance(other, BatchNorm):
-                scale, shift = _folded(other)
-                weight, start = weight * scale, shift
+                scale, shift = other.affine()
+                weight, start = weight * scale, start * scale + shift
             if isinstance(other, Activation):
                 activation = other
         if isinstance(layer, DepthwiseConvolution):
@@ -305,15 +305,6 @@ def _groups(layers: Mapping[str, Layer], path: str) -> Iterator[tuple[tuple[str,
             group = []
         if layer is not None:
             group.append((name, layer))
-
-
-def _folded(norm: BatchNorm) -> tuple[Array, Array]:
-    """Return what batch norm multiplies with and adds, in float64."""
-    weight, bias, mean, variance = (
-        value.astype(np.float64) for value in (*norm.params.values(), *norm.buffers.values())
-    )
-    scale = weight / np.sqrt(variance + norm.eps)
-    return scale, bias - mean * scale
 
 
 def _columns(first: int, last: int, lanes: int) -> Iterator[tuple[int, int]]:

@@ -21,6 +21,7 @@ from npnets.kernels.team import counters
 from npnets.layers import (
     Activation,
     BatchNorm,
+    BiasedLayer,
     Convolution,
     DepthwiseConvolution,
 )
@@ -33,6 +34,10 @@ from npnets.train.sgd import SGD
 FORWARD_VALUES, BACKWARD_VALUES = 2**15, 2**18
 LEAST_PIXELS, MOST_PIXELS = 30, 240
 FORWARD_TASKS = 32
+
+# Up to so many pixels the gradients of weight and source are tasks of their own: of the source with so many pixels, of
+# the weight at least so many. (With up to 256 pixels it was slower again.)
+FEW_PIXELS, FEW_BLOCK, WEIGHT_TASKS = 64, 16, 4
 
 # What is larger is written past the caches: it would be gone from them before it is read.
 CACHED_BYTES = 2**24
@@ -175,6 +180,13 @@ class _Layout:
         return self.phase(k.REDUCE, min(rows, 16), like, like, WEIGHT=weight, COUNTED=chunks, DEPTH=rows,
                           WIDTH=columns, BLOCK=gap, SHUFFLE=shuffle)  # fmt: skip
 
+    def reduces(self, back: "_Back", weight: Array, at: int, like: _Map) -> list[Array]:
+        """Return the phase that sums a product's weight's gradient, where its tasks have not made all of it."""
+        if back.weight_tasks:
+            return []
+        self.partial = max(self.partial, back.tasks * weight.size)
+        return [self.reduce(at, back.tasks, len(weight), weight.shape[1], weight.shape[1], like)]
+
 
 class _Product(NamedTuple):
     """How a product's pixels are split."""
@@ -193,6 +205,24 @@ def _split(pixels: int, values: int, most: int, tasks: int) -> _Product:
     blocks = -(-each // largest)
     block = -(-each // blocks)
     return _Product(block, blocks, -(-pixels // (block * blocks)))
+
+
+class _Back(NamedTuple):
+    """How a product's way back is split: into blocks of pixels, and maybe tasks that have rows of the weight each."""
+
+    block: int
+    blocks: int
+    tasks: int
+    weight_tasks: int
+    largest: int  # pixels of any block
+
+
+def _split_back(pixels: int, values: int, weight: Array, groups: int) -> _Back:
+    if pixels <= FEW_PIXELS:
+        tasks = min(-(-WEIGHT_TASKS // groups) * groups, len(weight) * groups)
+        return _Back(FEW_BLOCK, 1, -(-pixels // FEW_BLOCK), tasks, max(FEW_BLOCK, pixels))
+    made = _split(pixels, values, BACKWARD_VALUES, _chunks(weight.size))
+    return _Back(*made, 0, made.block)
 
 
 class Program:
@@ -259,7 +289,7 @@ class Program:
             self.bounds[row, :2] = 0.0, 6.0 if activation.kind == "relu6" else math.inf
         for row, norm in self.norms.items():
             self.bounds[row, 2:4] = norm.eps, norm.momentum
-        self._run(x, 0, self.middle, None)
+        self.run(x, 0, self.middle, None)
         self.x = x
         return self._rows(k.AT).copy()
 
@@ -268,7 +298,7 @@ class Program:
         self.flat.give_gradients()
         self._rows(k.GRADIENT)[...] = dlogits
         dlogits.sum(0, out=self.bias_gradient["bias"])
-        self._run(self.x, self.middle, len(self.phases), optimizer)
+        self.run(self.x, self.middle, len(self.phases), optimizer)
 
     def _rows(self, field: int) -> Array:
         """Return the logits, or their gradient, in the arena: (B, classes)."""
@@ -276,7 +306,8 @@ class Program:
         rows = self.arena[at : at + self.batch * stride].reshape(self.batch, stride)
         return rows[:, : self.logits.channels]
 
-    def _run(self, x: Array, first: int, last: int, optimizer: SGD | None) -> None:
+    def run(self, x: Array, first: int, last: int, optimizer: SGD | None) -> None:
+        """Run the phases first..last, last excluded."""
         threads = get_threads()
         if len(self.scratches) < threads:
             values = -(-self.scratch // 64) * 64
@@ -416,7 +447,7 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     S, T = source.stride, whole_vectors(weight.shape[1], o.dtype)
     pixels = o.batch * source.height * source.width
     ahead = _split(pixels, S + T, FORWARD_VALUES, FORWARD_TASKS)
-    back = _split(pixels, S + 2 * T, BACKWARD_VALUES, _chunks(weight.size))
+    back = _split_back(pixels, S + 2 * T, weight, groups)
     out = o.normed((source.height, source.width), weight.shape[1], slot, norm)
     lanes = vector(o.dtype)
     step = S + lanes if o.maps[source.row][k.NORMED] else S
@@ -438,16 +469,15 @@ def _pointwise(o: _Layout, source: _Map, conv: Any, norm: Any, slot: int, *, add
     ]  # fmt: skip
     o.backward.append([
         finish_back,
-        o.phase(k.PRODUCT_BACK, back.tasks, source, out, BLOCK=back.block, BLOCKS=back.blocks,
-                SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
-                WEIGHT_ROWS=weight_rows, PIXEL_TAPS=o.steps(back.block, step), SUMMED=(branch or source).row,
+        o.phase(k.PRODUCT_BACK, back.weight_tasks + back.tasks, source, out, BLOCK=back.block, BLOCKS=back.blocks,
+                WEIGHT_TASKS=back.weight_tasks, SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
+                WEIGHT_ROWS=weight_rows, PIXEL_TAPS=o.steps(back.largest, step), SUMMED=(branch or source).row,
                 **fields),
-        o.reduce(fields["WEIGHT"], back.tasks, K, N * groups, N * groups, out),
+        *o.reduces(back, weight, fields["WEIGHT"], out),
     ])  # fmt: skip
-    o.partial = max(o.partial, back.tasks * weight.size)
-    panels = packed_size(back.block, N, groups, o.dtype)
+    panels = packed_size(back.largest, N, groups, o.dtype)
     o.scratch = max(o.scratch, 2 * T + ahead.block * (S + T) + 64,
-                    2 * S + back.block * (3 * S + lanes + T) + 4 * lanes + panels + 64)  # fmt: skip
+                    2 * S + back.largest * (3 * S + lanes + T) + 4 * lanes + panels + 64)  # fmt: skip
     return out
 
 
@@ -478,7 +508,7 @@ def _classifier(o: _Layout, source: _Map) -> _Map:
     _counted(o, source, o.batch)
     S, T, lanes = pooled.stride, out.stride, vector(o.dtype)
     ahead = _split(o.batch, S + T, FORWARD_VALUES, 2)
-    back = _split(o.batch, S + 2 * T, BACKWARD_VALUES, 2)
+    back = _split_back(o.batch, S + 2 * T, weight, 1)
     fields = {
         "DEPTH": K, "WIDTH": N, "GROUPS": 1, "COUNTED": o.batch, "TAPS": o.steps(K, 1), "TERMS": o.steps(N, 1),
         "WEIGHT": o.flat.at(layer, "weight"), "BIAS": o.flat.at(layer, "bias"),
@@ -492,15 +522,14 @@ def _classifier(o: _Layout, source: _Map) -> _Map:
                 SOURCE_ROWS=o.steps(ahead.block, S), TARGET_ROWS=o.steps(ahead.block, T), **fields),
     ]  # fmt: skip
     o.backward.append([
-        o.phase(k.PRODUCT_BACK, back.tasks, pooled, out, BLOCK=back.block, BLOCKS=back.blocks,
-                SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T), WEIGHT_ROWS=o.steps(K, N),
-                PIXEL_TAPS=o.steps(back.block, S), **fields),
-        o.reduce(fields["WEIGHT"], back.tasks, K, N, N, out),
+        o.phase(k.PRODUCT_BACK, back.weight_tasks + back.tasks, pooled, out, BLOCK=back.block, BLOCKS=back.blocks,
+                WEIGHT_TASKS=back.weight_tasks, SOURCE_ROWS=o.steps(back.block, S), TARGET_ROWS=o.steps(back.block, T),
+                WEIGHT_ROWS=o.steps(K, N), PIXEL_TAPS=o.steps(back.largest, S), **fields),
+        *o.reduces(back, weight, fields["WEIGHT"], out),
         o.phase(k.MEAN_POOL_BACK, o.batch, source, pooled),
     ])  # fmt: skip
-    o.partial = max(o.partial, back.tasks * K * N)
     o.scratch = max(o.scratch, 2 * T + ahead.block * (S + T) + 64,
-                    2 * S + back.block * (2 * S + lanes + T) + 4 * lanes + packed_size(back.block, N, 1, o.dtype)
+                    2 * S + back.largest * (2 * S + lanes + T) + 4 * lanes + packed_size(back.largest, N, 1, o.dtype)
                     + 64)  # fmt: skip
     return out
 
@@ -558,11 +587,13 @@ def _unit(o: _Layout, source: _Map, unit: Any) -> _Map:
 
 
 def _known(net: Network) -> bool:
-    """Return whether the program has all that this network does: not leaky ReLU, a wide padding, a shuffle behind."""
+    """Return whether the program has all that this network does: not leaky ReLU, biases, a wide padding, and so on."""
     if type(net) not in (MobileNetV1, ShuffleNetV1):
         return False
     for _, layer in net.layers():
         if isinstance(layer, Activation) and layer.kind == "leaky_relu":
+            return False
+        if isinstance(layer, BiasedLayer) and "bias" in layer.params:
             return False
         if (
             isinstance(layer, DepthwiseConvolution | Convolution)

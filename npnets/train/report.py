@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from npnets import _picture
 from npnets._check import Array
-from npnets._optional import need
+from npnets._picture import BLUE, GREY, ORANGE
 from npnets.train.checkpoint import replace
 from npnets.train.trainer import Epoch
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LARGEST, LEGIBLE = 24.0, 50  # inches; up to so many classes each is named and numbered
-
-BLUE, ORANGE, GREY = "#2563a8", "#d9730d", "#8a8f98"
 
 
 def write_log(path: str | os.PathLike[str], history: Sequence[Epoch]) -> None:
@@ -36,7 +35,7 @@ def draw_curves(path: str | os.PathLike[str], history: Sequence[Epoch], title: s
     ModuleNotFoundError
         matplotlib is not installed.
     """
-    _write(path, curves(history, title))
+    _picture.write(path, curves(history, title))
 
 
 def draw_confusion(path: str | os.PathLike[str], confusion: Array, classes: Sequence[str]) -> None:
@@ -47,12 +46,12 @@ def draw_confusion(path: str | os.PathLike[str], confusion: Array, classes: Sequ
     ModuleNotFoundError
         matplotlib is not installed.
     """
-    _write(path, confusion_matrix(confusion, classes))
+    _picture.write(path, confusion_matrix(confusion, classes))
 
 
 def curves(history: Sequence[Epoch], title: str) -> "Figure":
     """Return loss and accuracy over the epochs as a figure, the last values in the legends."""
-    figure = _figure(9, 3.8)
+    figure = _picture.empty(9, 3.8)
     figure.suptitle(title, parse_math=False)  # a folder's name may hold a $
     epochs = [row.epoch for row in history]
     for axes, what, label, form in zip(
@@ -78,7 +77,7 @@ def curves(history: Sequence[Epoch], title: str) -> "Figure":
 def confusion_matrix(confusion: Array, classes: Sequence[str]) -> "Figure":
     """Return the confusion matrix as a figure: a row for each class, how its images were classified."""
     side = min(max(4.5, 0.6 * len(classes) + 1.5), LARGEST)
-    figure = _figure(side, side)
+    figure = _picture.empty(side, side)
     axes = figure.subplots()
     shares = confusion / confusion.sum(1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -94,18 +93,5 @@ def confusion_matrix(confusion: Array, classes: Sequence[str]) -> "Figure":
     axes.set_xlabel("classified as")
     axes.set_ylabel("true class")
     accuracy = 100 * confusion.trace() / confusion.sum()
-    axes.set_title(f"{accuracy:.1f} % of {confusion.sum():,} test images are right")
+    axes.set_title(f"{accuracy:.1f} % of {confusion.sum():,} images are right")
     return figure
-
-
-def _figure(width: float, height: float) -> "Figure":
-    """Return an empty figure; not by pyplot, which would open windows and keep every figure."""
-    kind = need("matplotlib.figure", "demos", "the pictures").Figure
-    figure: Figure = kind(figsize=(width, height), layout="constrained")
-    return figure
-
-
-def _write(path: str | os.PathLike[str], figure: "Figure") -> None:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    replace(path, picture.getvalue())

@@ -1,5 +1,6 @@
 """A training as `npnets train` runs it: what is to come, a live bar, a row for each epoch, and the files it leaves."""
 
+import os
 import signal
 import statistics
 import time
@@ -16,6 +17,8 @@ from npnets.train.report import draw_confusion, draw_curves, write_log
 from npnets.train.settings import Settings
 from npnets.train.trainer import Epoch, Trainer
 
+# Where `npnets train` makes a folder for each training, and what it leaves there.
+RUNS = "runs"
 CHECKPOINT, LOG, CURVES, CONFUSION = "checkpoint.safetensors", "log.csv", "curves.png", "confusion.png"
 
 # How many lines an epoch prints where there is no terminal for a bar.
@@ -38,6 +41,22 @@ def check_optional() -> None:
     """
     for module in ("rich", "matplotlib", "safetensors"):
         need(module, "demos", "`npnets train`")
+
+
+def latest(folder: str | os.PathLike[str] = RUNS) -> Path:
+    """Return the checkpoint that `npnets train` wrote last: the youngest of `folder`/*/checkpoint.safetensors.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    """
+    found = [path for path in Path(folder).glob(f"*/{CHECKPOINT}") if path.is_file()]
+    if not found:
+        raise FileNotFoundError(
+            f"there is no training in the folder {folder}: `npnets train` leaves one, or name a file with --weights"
+        )
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, path))
 
 
 def describe(settings: Settings) -> str:

@@ -37,8 +37,8 @@ class SGD:
     nesterov
         Whether the step looks ahead; needs a momentum.
     skip_decay
-        Which parameters weight decay leaves alone: "depthwise" (the papers: those weights are few), "1d" (batch norm's
-        weight and bias, and the classifier's bias), both, or none.
+        Which parameters weight decay leaves alone: "depthwise" (the papers: those weights are few), "1d" (biases, and
+        batch norm's weight), both, or none.
 
     Raises
     ------

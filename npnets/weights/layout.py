@@ -29,3 +29,30 @@ def to_oihw(weight: Array) -> Array:
     else:
         turned = weight.T[:, :, None, None]
     return np.ascontiguousarray(turned)
+
+
+def from_oihw(weight: Array, part: str) -> Array:
+    """Return the kernel of a layer (`conv`, `depthwise`, `reduce`, ...) from the order of PyTorch, a view.
+
+    Examples
+    --------
+    >>> from_oihw(np.zeros((8, 1, 3, 5)), "depthwise").shape
+    (3, 5, 8)
+    """
+    if part == "conv":
+        return weight.transpose(2, 3, 1, 0)
+    if part == "depthwise":
+        return weight.transpose(2, 3, 1, 0)[:, :, 0]
+    return weight.reshape(weight.shape[:2]).T
+
+
+def from_hwio(weight: Array, part: str) -> Array:
+    """Return the kernel of a layer from the order of Keras and TensorFlow, a view.
+
+    Depthwise kernels are (KH, KW, M, 1) there, pointwise ones and classifiers (1, 1, M, N) or (M, N).
+    """
+    if part == "conv":
+        return weight
+    if part == "depthwise":
+        return weight[:, :, :, 0]
+    return weight.reshape(weight.shape[-2:])

@@ -91,8 +91,8 @@ class _Graph:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._helper = need("onnx.helper", "bench", "the export to ONNX")
-        self._numpy_helper = need("onnx.numpy_helper", "bench", "the export to ONNX")
+        self._helper = need("onnx.helper", "export", "the export to ONNX")
+        self._numpy_helper = need("onnx.numpy_helper", "export", "the export to ONNX")
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self.channels: dict[str, int] = {}
@@ -157,8 +157,9 @@ def _convolution(graph: _Graph, name: str, layer: Any, x: str) -> str:
         groups, options = layer.groups, {}
     else:
         groups, options = layer.groups, _window(weight.shape[:2], **layer.window)
-    kernel = graph.constant(f"{name}.weight", to_oihw(weight))
-    return graph.node("Conv", name, [x, kernel], weight.shape[-1], group=groups, **options)
+    values = {**layer.params, "weight": to_oihw(weight)}
+    inputs = [x, *(graph.constant(f"{name}.{key}", value) for key, value in values.items())]
+    return graph.node("Conv", name, inputs, weight.shape[-1], group=groups, **options)
 
 
 def _batch_norm(graph: _Graph, name: str, layer: Any, x: str) -> str:

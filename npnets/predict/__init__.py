@@ -1,0 +1,1 @@
+"""Networks that have learnt something, put to use: what `npnets classify` and `npnets evaluate` do."""

@@ -4,21 +4,22 @@
 # **What it shows.** A depthwise separable convolution costs $1/N + 1/D_K^2$ of a standard one. That is checked by
 # counting, and then compared with the time that both take, in one run, taking turns, on one thread.
 #
-# **What you should see.** The counts lie on the formula. The times lie above it: what is saved is cheap work. A
-# processor is fast at multiplying when each number that it loads is used often, and a depthwise convolution uses each
-# only $D_K^2$ times.
+# **What you should see.** The counts lie on the formula. The times lie above it: what is saved is the work that a
+# processor does fastest. It multiplies fast when each number that it loads is used often, and a depthwise convolution
+# uses each pixel only $D_K^2$ times, where a standard one uses it $D_K^2 N$ times.
 #
-# Units: mult-adds (multiply-adds), milliseconds, GF/s ($10^9$ floating-point operations a second; a mult-add is two).
+# Units: mult-adds (multiply-adds), seconds, GF/s ($10^9$ floating-point operations a second; a mult-add is two).
 
 # %%
 import statistics
+from fractions import Fraction
 
 import matplotlib.pyplot as plt
 import numpy as np
 from _demo import BLUE, GREEN, GREY, INK, ORANGE, begin, side_by_side
 
 import npnets
-from npnets import ops
+from npnets import formulas, ops
 from npnets.bench.machine import processor
 
 demo = begin("02_separable")
@@ -40,11 +41,11 @@ rounds = demo.pick(quick=1, default=3, full=5)
 def counted(DK, N):
     """Return the mult-adds of a standard convolution, a depthwise and a pointwise one, N channels in and out."""
     image, output = np.ones((1, side + DK - 1, side + DK - 1, N)), np.ones((1, side, side, N))
-    return (
-        int(ops.conv2d(image, np.ones((DK, DK, N, N))).sum()),
-        int(ops.depthwise_conv2d(image, np.ones((DK, DK, N))).sum()),
-        int(ops.pointwise_conv2d(output, np.ones((N, N))).sum()),
-    )
+    return [int(out.sum()) for out in (
+        ops.conv2d(image, np.ones((DK, DK, N, N))),
+        ops.depthwise_conv2d(image, np.ones((DK, DK, N))),
+        ops.pointwise_conv2d(output, np.ones((N, N))),
+    )]  # fmt: skip
 
 
 # %% [markdown]
@@ -52,8 +53,8 @@ def counted(DK, N):
 #
 # $$\frac{D_K^2 M D_F^2 + M N D_F^2}{D_K^2 M N D_F^2} = \frac1N + \frac1{D_K^2}$$
 #
-# For $D_K = 3$ it can never be less than $1/9$, however many channels there are; for $N = 16$ more than a third of it
-# is the depthwise part.
+# $1/N$ is the depthwise part and $1/D_K^2$ the pointwise one. For $D_K = 3$ the ratio can never be less than $1/9$,
+# however many channels there are.
 
 # %%
 random = np.random.default_rng(0)
@@ -75,8 +76,8 @@ def measured(DK, N):
 rows, spread = [], {}
 for DK, N in [(DK, N) for DK in kernels for N in widths]:
     costs, times = counted(DK, N), measured(DK, N)
-    assert costs == (DK**2 * N * N * side**2, DK**2 * N * side**2, N * N * side**2)
-    assert np.isclose(sum(costs[1:]) / costs[0], 1 / N + 1 / DK**2)
+    assert costs == [formulas.standard(DK, N, N, side), formulas.depthwise(DK, N, side), formulas.pointwise(N, N, side)]
+    assert Fraction(costs[1] + costs[2], costs[0]) == formulas.ratio(DK, N)  # 1/N + 1/D_K^2, exactly
     ratios = [(d + p) / s for s, d, p in zip(*times.values(), strict=True)]
     spread[DK, N] = min(ratios), max(ratios)
     speeds = {

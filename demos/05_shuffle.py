@@ -68,7 +68,7 @@ assert (paths(3, shuffle=True, channels=24, groups=8) > 0).all()
 
 # %%
 one = every(data.fashion_mnist(), demo.pick(quick=24, default=1, full=1))
-pairs = demo.pick(quick=256, default=12_000, full=16_000)
+pairs = demo.pick(quick=256, default=8_000, full=16_000)
 epochs = demo.pick(quick=1, default=3, full=3)
 seeds = demo.pick(quick=1, default=2, full=3)
 groups = demo.pick(quick=(4,), default=(8,), full=(3, 8))

@@ -6,9 +6,9 @@
 # counted.
 #
 # **What you should see.** Random kernels become ordered, most in the first layers. Blurs and edges, three of the nine
-# patterns, have a third of the energy before, and two thirds after: they are what a small window can tell about an
-# image. In a deeper layer, which sees few pixels of many channels, it is less. (After 20 epochs instead of 4 the
-# three layers have 51, 54 and 49 %: what is learned last, fine corrections, has less order.)
+# patterns, have a third of the energy before, and nearly two thirds after: they are what a small window can tell
+# about an image. In a deeper layer, which sees few pixels of many channels, it is less. (After 20 epochs instead of 4
+# it was about half in each: what is learned last, fine corrections, has less order.)
 #
 # Units: weights have none; shares are in % of a kernel's energy, the sum of its squared weights.
 

@@ -86,7 +86,7 @@ def reordered(F, K, G):
 # can stay in a register, and `fma` multiplies and adds in one instruction. But an `fma` takes 4 cycles, and the next
 # one of the same sum must wait. So take four pixels and two vectors of outputs: eight sums that do not wait for each
 # other. A vector of weights now serves four of them and a pixel two: 6 loads for 8 mult-adds, where step 3 has 3 for
-# each.
+# each. (The sides must be whole tiles here.)
 
 
 # %%
@@ -100,7 +100,7 @@ def tile(F, K, G):
                 a0 = a1 = b0 = b1 = c0 = c1 = d0 = d1 = splat(g, 0.0)
                 for i in range(3):
                     at = (k + i) * row + l * M
-                    for jm in range(3 * M):
+                    for jm in range(3 * M):  # j and m in one: both step over neighbours in memory
                         w0 = load(w, (i * 3 * M + jm) * N + n)
                         w1 = load(w, (i * 3 * M + jm) * N + n + V)
                         a, b = splat(f, f[at + jm]), splat(f, f[at + M + jm])

@@ -7,9 +7,9 @@
 # channel, then the same ShuffleNet is trained with and without the shuffle: the paper's Table 3 in small.
 #
 # **What you should see.** Without the shuffle an output depends on $C/g$ inputs however many layers there are; with
-# it, soon on all of them. What that is worth depends on the task. Garments are told apart as well by $g$ small
-# networks that vote, as far as seeds, which differ by two points, can tell; where the answer must be put together
-# from parts, the shuffle wins, and with more groups by more, as on ImageNet.
+# it, soon on all of them. What that is worth depends on the task. Single garments can be named nearly as well by $g$
+# small networks that vote: the gain is a point or less than nothing, about what seeds differ by. Where the answer
+# must be put together from parts it is more, and with more groups more again, as on ImageNet.
 #
 # Units: accuracy in % of the test images, gains in points of it.
 

@@ -39,6 +39,8 @@ class Layer:
         The layers inside of this one by name, in the order of the forward pass.
     training
         Whether batch norm uses the statistics of the batch.
+    frozen
+        Whether the layer stays as it is: see `Network.freeze`.
     """
 
     def __init__(self, **children: "Layer") -> None:
@@ -47,6 +49,7 @@ class Layer:
         self.buffers: dict[str, Array] = {}
         self.children = children
         self.training = True
+        self.frozen = False
         self._kept: Any = None
 
     def forward(self, x: Array) -> Array:

@@ -15,6 +15,7 @@ import io
 import json
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
@@ -22,15 +23,22 @@ from pathlib import Path
 
 import numpy as np
 
-MODULES = {"idx": "npnets.data.idx", "npz": "npnets.weights.npz", "weights": "npnets.weights"}
-# Everything that a file says is taken from there.
-INSTRUMENTED = ["npnets.data.idx", "npnets.weights"]
+# Everything that a file says is taken in here.
+INSTRUMENTED = ["npnets.data.idx", "npnets.data.cifar", "npnets.models.description", "npnets.weights"]
 ALLOWED = (ValueError,)
-LIBFUZZER = ("-max_len=16384", "-rss_limit_mb=1024", "-timeout=5", "-verbosity=0", "-print_final_stats=1")
+LIBFUZZER = ("-max_len=32768", "-rss_limit_mb=1024", "-timeout=5", "-verbosity=0", "-print_final_stats=1")
 
 
 def idx(path):
     importlib.import_module("npnets.data.idx").read_idx(path)
+
+
+def cifar10(path):
+    importlib.import_module("npnets.data.cifar").read_cifar10(path)
+
+
+def cifar10_archive(path):
+    importlib.import_module("npnets.data.cifar").cifar10(path)
 
 
 def npz(path):
@@ -42,19 +50,40 @@ def weights(path):
     importlib.import_module("npnets.weights").from_pretrained(path)
 
 
-READERS = {"idx": idx, "npz": npz, "weights": weights}
+def tflite(path):
+    importlib.import_module("npnets.weights.tflite").load(path)
+
+
+READERS = {"idx": idx, "cifar10": cifar10, "cifar10-archive": cifar10_archive, "npz": npz, "weights": weights}
+
+if importlib.util.find_spec("tflite"):  # the quick tests do without
+    READERS["tflite"] = tflite
 
 
 def seeds(reader):
     """Return whole files to begin with."""
     if reader == "idx":
         return [bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]), bytes([0, 0, 13, 2, 0, 0, 0, 1, 0, 0, 0, 2, *range(8)])]
+    if reader == "cifar10":
+        return [bytes(3073), bytes(range(256)) * 24 + bytes(2)]
+    if reader == "cifar10-archive":
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for name in importlib.import_module("npnets.data.cifar").FILES:
+                member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+                member.size = 3073
+                archive.addfile(member, io.BytesIO(bytes(3073)))
+        return [buffer.getvalue()]
     if reader == "npz":
         buffer = io.BytesIO()
         np.savez(buffer, a=np.zeros((2, 3), ">f2"), b=np.asfortranarray(np.eye(3)), npnets=np.array("{}"))
         return [buffer.getvalue()]
+    if reader == "tflite":
+        write = importlib.import_module("tflite_files")
+        net = write.folded(width=0.01, classes=2)
+        return [write.mobilenet(net, 32, kind)[0].content() for kind in ("float32", "uint8", "int8")]
     network, files = importlib.import_module("npnets"), importlib.import_module("npnets.weights.npz")
-    describe = importlib.import_module("npnets.weights.description").describe
+    describe = importlib.import_module("npnets.models.description").describe
     net = network.MobileNetV1(width=0.01, rows=((8, 1),), num_classes=2, in_channels=1)
     text = json.dumps({"format": "weights 1", **describe(net)})
     return [files.write(net.state_dict(), text)]
@@ -113,7 +142,7 @@ def guided(reader, options):
     """Hand this process over to Atheris."""
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=INSTRUMENTED):
-        importlib.import_module(MODULES[reader])
+        importlib.import_module("npnets")
     with tempfile.TemporaryDirectory() as folder:
         atheris.Setup([sys.argv[0], *options], lambda content: read(reader, content, folder))
         atheris.Fuzz()

@@ -1,6 +1,7 @@
 """Checkpoints: the same bytes, the old or the new one whatever happens, and one clear error for every other file."""
 
 import contextlib
+import copy
 import dataclasses
 import io
 import json
@@ -246,7 +247,7 @@ def altered(good):
         "groups 1e9": (asked(groups=10**9), "`groups` (=1000000000) must be at most 16"),
         "groups 1e9 of shufflenet": (asked(groups=10**9, model="shufflenet"), "`groups` (=1000000000) must be at most"),
         "crop 1e9": (asked(crop=10**9), "`crop` (=1000000000) must be less than the images' shorter side"),
-        "another network": (asked(model="shufflenet"), "is missing"),
+        "another network": (asked(model="shufflenet"), "its description is of another network"),
         "another width": (asked(width=0.3), "of shape"),
         "a string for a number": (asked(lr="0.1"), "`lr` (='0.1') must be a number"),
         "a boolean for a number": (asked(seed=True), "`seed` (=True) must be a whole number"),
@@ -363,11 +364,11 @@ def mutate(about, chance):
             where = where[key]
         kind = chance.random()
         if kind < 0.75:
-            where[last] = chance.choice(VALUES)
+            where[last] = copy.deepcopy(chance.choice(VALUES))
         elif kind < 0.85 or isinstance(where, list):
             del where[last]
         else:
-            where[chance.choice(("", "x", "epoch", "lr"))] = chance.choice(VALUES)
+            where[chance.choice(("", "x", "epoch", "lr"))] = copy.deepcopy(chance.choice(VALUES))
     return about
 
 

@@ -127,7 +127,9 @@ def test_help_of_train(npnets_, monkeypatch):
         "--width ALPHA MobileNet's width multiplier (default: 0.5)",
         "--scale S ShuffleNet's scale factor (default: 1.0)",
         "--groups G ShuffleNet's groups (default: 3)",
-        "--data NAME|DIR fashion-mnist (a tenth of it comes with npnets), fashion-mnist-full, digits, or a folder of",
+        "--data NAME|DIR fashion-mnist (a tenth of it comes with npnets), fashion-mnist-full, digits, cifar10, a",
+        "--init FILE begin with these weights, and the network that they are of",
+        "--freeze NAMES with --init: layers that stay as they are, such as stem,block1 or all-but-classifier",
         "--epochs N how often each image is seen",
         "--batch-size N images a step (default: 64)",
         "--lr RATE the highest learning rate (default: 0.2)",
@@ -148,7 +150,7 @@ def test_help_of_train(npnets_, monkeypatch):
 @pytest.mark.quick
 def test_the_examples_of_the_help_can_be_parsed():
     lines = [line.split()[1:] for line in cli.train.EXAMPLES.splitlines() if line.startswith("  npnets ")]
-    assert len(lines) == 4
+    assert len(lines) == 6
     for line in lines:
         assert cli._parser().parse_args(line).command is cli.train.run
 
@@ -208,10 +210,13 @@ def test_what_a_training_says_and_leaves(npnets_, folder, drawn):
 )
 def test_each_option_reaches_the_settings(npnets_, folder, monkeypatch, of_model):
     seen = []
-    monkeypatch.setattr(cli.train, "run_training", lambda trainer, out: seen.append((trainer.settings, out)) or True)
+    monkeypatch.setattr(
+        cli.train, "run_training", lambda trainer, out, note: seen.append((trainer.settings, out)) or True
+    )
     options = {
         **of_model, "body": "small", "data": "tiny", "epochs": 7, "batch_size": 14, "lr": 0.125, "schedule": "step",
         "momentum": 0.5, "weight_decay": 0.25, "label_smoothing": 0.1, "crop": 2, "flip": True, "seed": 9,
+        "side": 8, "resized_crop": 0.25,
     }  # fmt: skip
     arguments = [text for name, value in options.items()
                  for text in ("--" + name.replace("_", "-"), str(int(value) if value is True else value))]  # fmt: skip
@@ -369,9 +374,12 @@ def test_resume_of_a_training_that_is_complete(npnets_, folder):
         (("--body", "paper", "--model", "shufflenet", "--groups", "5"), "`groups` (=5) at `scale` (=1.0) is not in"),
         (
             ("--data", "cifar"),
-            "`--data` (='cifar') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', or a folder",
+            "`--data` (='cifar') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', 'cifar10', or a folder",
         ),
-        (("--data", "empty"), "empty: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz; a folder of IDX"),
+        (
+            ("--data", "empty"),
+            "`--data` (='empty') must be one of 'fashion-mnist', 'fashion-mnist-full', 'digits', 'cifar10', or",
+        ),
         (("--data", "file"), "`--data` (='file') must be one of"),
         (("--data", "cut"), "train-images-idx3-ubyte"),
         (("--out", "file"), "`--out` (=file) is not a folder, or one above it is not"),
@@ -502,7 +510,7 @@ def test_without_an_optional_package(folder, package):
 
 @pytest.mark.quick
 def test_errors_without_a_text_have_one(npnets_, monkeypatch):
-    def fail(name, source):
+    def fail(*_):
         raise MemoryError
 
     monkeypatch.setattr(cli.train, "load_named", fail)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -60,7 +61,7 @@ def test_latest(tmp_path, monkeypatch):
         os.utime(path, (seconds, seconds))
     os.makedirs("runs/young/checkpoint.safetensors")
     (tmp_path / "runs" / "d").mkdir()
-    assert latest() == latest("runs") == type(tmp_path)("runs", "c", "checkpoint.safetensors")
+    assert latest() == latest("runs") == Path("runs", "c", "checkpoint.safetensors")
     assert latest(tmp_path / "runs") == tmp_path / "runs" / "c" / "checkpoint.safetensors"
     with pytest.raises(FileNotFoundError, match="there is no training in the folder elsewhere"):
         latest("elsewhere")

@@ -34,4 +34,4 @@ def test_usage():
         [sys.executable, fuzz_readers.__file__, "gif"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
-    assert "there is no reader gif; there are idx, npz, weights" in done.stderr
+    assert "there is no reader gif; there are idx, cifar10, cifar10-archive, npz, weights" in done.stderr

@@ -238,11 +238,11 @@ MISTAKES = {
         "test_weights.py::test_load_weights_says_what_it_mapped[tf-slim]", "numpy",
     ),
     "weights: a width rounded down": Mistake(
-        "weights/geometry.py", "math.ceil(least * 10**digits)", "int(least * 10**digits)",
+        "models/geometry.py", "math.ceil(least * 10**digits)", "int(least * 10**digits)",
         "test_weights.py::test_width_is_the_shortest_decimal_that_gives_the_channels[0.123-0.123]", "numpy",
     ),
     "weights: a description believed": Mistake(
-        "weights/geometry.py", "if said != held:", "if False:",
+        "models/geometry.py", "if said != held:", "if False:",
         "test_weights.py::test_descriptions_that_do_not_fit", "numpy",
     ),
     "to_pytorch: a max pool where there is none": Mistake(

@@ -160,7 +160,7 @@ def test_each_layer_of_quantised_files(kind, tmp_path):
 
 # -- files of all kinds ------------------------------------------------------------------------------------------------
 
-OPTIONS = [{}, {"pads": True}, {"mean": True}, {"linear": True}]
+OPTIONS = [{}, {"pads": True, "batches": True}, {"mean": True}, {"linear": True}]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -13,11 +13,11 @@ from weight_files import renamed, to_hwio, to_oihw
 
 import npnets
 from npnets.data import Dataset, normalise
+from npnets.models.geometry import arguments_of
 from npnets.preprocessing import Preprocessing
 from npnets.train.settings import Settings
 from npnets.train.trainer import Trainer
 from npnets.weights import NAMES, SOURCES, Report, from_pretrained, load_weights, match, save_weights
-from npnets.weights.geometry import arguments_of
 from npnets.weights.sources import IGNORED
 
 pytestmark = pytest.mark.quick
@@ -70,7 +70,7 @@ def same(a, b):
 
 
 def describe_without_preprocessing(net):
-    described = npnets.weights.description.describe(net)
+    described = npnets.models.description.describe(net)
     return {name: described[name] for name in ("network", "arguments")}
 
 
@@ -421,7 +421,7 @@ def test_save_weights_refuses(tmp_path):
 def described(path, change):
     """Write a file of a small network whose description somebody has changed."""
     net = npnets.MobileNetV1(rows=((8, 1), (16, 2)), num_classes=3)
-    about = {"format": "weights 1", **npnets.weights.description.describe(net)}
+    about = {"format": "weights 1", **npnets.models.description.describe(net)}
     change(about)
     path.write_bytes(npnets.weights.npz.write(net.state_dict(), json.dumps(about)))
     return path

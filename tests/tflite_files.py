@@ -16,7 +16,8 @@ VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "AVERAGE_POOL_2D": 2, "MEAN": 
 OPTIONS = {
     "CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions", "AVERAGE_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions", "SOFTMAX": "SoftmaxOptions", "FULLY_CONNECTED": "FullyConnectedOptions",
-    "PAD": "PadOptions", "ADD": "AddOptions", "RESHAPE": "ReshapeOptions", "DEQUANTIZE": "DequantizeOptions",
+    "SHAPE": "ShapeOptions", "STRIDED_SLICE": "StridedSliceOptions", "PACK": "PackOptions", "PAD": "PadOptions",
+    "ADD": "AddOptions", "RESHAPE": "ReshapeOptions", "DEQUANTIZE": "DequantizeOptions",
 }  # fmt: skip
 
 
@@ -130,7 +131,18 @@ def to_ohwi(weight):
     return weight[None] if weight.ndim == 3 else weight.T[:, None, None]
 
 
-def mobilenet(net, side, kind="float32", *, activation="RELU6", pads=False, mean=False, linear=False, logits_scale=0.1):
+def mobilenet(
+    net,
+    side,
+    kind="float32",
+    *,
+    activation="RELU6",
+    pads=False,
+    mean=False,
+    linear=False,
+    batches=False,
+    logits_scale=0.1,
+):
     """Return a folded MobileNet V1 as a `File`, and the state that it holds, which quantisation has rounded.
 
     Parameters
@@ -140,8 +152,9 @@ def mobilenet(net, side, kind="float32", *, activation="RELU6", pads=False, mean
         channel).
     activation
         That the file names: a quantised ReLU6 can be the range of the outputs alone.
-    pads, mean, linear
-        Whether strides of 2 have a PAD before them; the pool is a MEAN; the classifier a FULLY_CONNECTED.
+    pads, mean, linear, batches
+        Whether strides of 2 have a PAD before them; the pool is a MEAN; the classifier a FULLY_CONNECTED; the last
+        shape is computed from the number of images.
     """
     file, state = File(), {}
     quantised = kind in LEAST
@@ -219,6 +232,12 @@ def mobilenet(net, side, kind="float32", *, activation="RELU6", pads=False, mean
         at = file.operator("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", [at, held, added], out, **options)
     if not linear:
         flat = file.constant(np.array([1, shape[3]], np.int32))
+        if batches:
+            whole = file.operator("SHAPE", [at], file.tensor("INT32", [4]), OutType=2)
+            zero, one = (file.constant(np.array([value], np.int32)) for value in (0, 1))
+            count = file.operator("STRIDED_SLICE", [whole, zero, one, one], file.tensor("INT32", []), ShrinkAxisMask=1)
+            classes = file.constant(np.array(shape[3], np.int32))
+            flat = file.operator("PACK", [count, classes], file.tensor("INT32", [2]), ValuesCount=2)
         at = file.operator("RESHAPE", [at, flat], flow([1, shape[3]], logits_scale, least + 128))
     file.outputs = [file.operator("SOFTMAX", [at], flow([1, shape[3]], 1 / 256, least), Beta=1.0)]
     for name, value in state.items():

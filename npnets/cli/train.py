@@ -11,14 +11,19 @@ from typing import Any
 from npnets import _check
 from npnets._config import IMPLEMENTATIONS, use
 from npnets._parallel import set_threads
-from npnets.cli._arguments import INTERRUPTED, switch
+from npnets.cli._arguments import INTERRUPTED, switch, words
+from npnets.data import Dataset
+from npnets.data.folder import SIDE
 from npnets.data.sources import load_named
-from npnets.train.run import CHECKPOINT, RUNS, check_optional
+from npnets.models import MobileNetV1
+from npnets.train.finetune import fitted
+from npnets.train.run import CHECKPOINT, RUNS, check_optional, reading
 from npnets.train.run import run as run_training
 from npnets.train.schedule import SCHEDULES
 from npnets.train.settings import BODIES, MODELS, Settings, body_for
 from npnets.train.sgd import SKIPS
 from npnets.train.trainer import Trainer, saved_settings
+from npnets.weights import from_pretrained
 
 HELP = "train a network on pictures"
 
@@ -26,6 +31,7 @@ DESCRIPTION = """\
 Train a MobileNet or a ShuffleNet, and leave in a folder: the log (CSV), the
 training curves and the confusion matrix (PNG), and a checkpoint. Without
 options: a small MobileNet on a part of Fashion-MNIST, in a minute or two.
+With --init the training begins with a network that is trained already.
 Ctrl-C saves, and says how to go on.
 """
 
@@ -35,6 +41,8 @@ examples:
   npnets train --model shufflenet --groups 3 --epochs 10 --out runs/shuffle
   npnets train --data digits --crop 1 --lr 0.1 --schedule cosine
   npnets train --resume runs/shuffle --epochs 20
+  npnets train --init weights.npz --data photos --lr 0.02
+  npnets train --init weights.npz --data photos --freeze all-but-classifier
 """
 
 
@@ -59,12 +67,44 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         group, "body", "the paper's network, or a small one (default: small up to 64 pixels a side)", choices=BODIES
     )
 
+    setting(
+        group,
+        "init",
+        "begin with these weights, and the network that they are of: any file that npnets.from_pretrained reads "
+        "(default: random ones)",
+        metavar="FILE",
+    )
+    setting(
+        group,
+        "freeze",
+        "with --init: layers that stay as they are, such as stem,block1 or all-but-classifier (default: none)",
+        words,
+        metavar="NAMES",
+    )
+
     group = parser.add_argument_group("data")
     setting(
         group,
         "data",
-        "fashion-mnist (a tenth of it comes with npnets), fashion-mnist-full, digits, or a folder of IDX files",
+        "fashion-mnist (a tenth of it comes with npnets), fashion-mnist-full, digits, cifar10, a folder of IDX files, "
+        "or one with a folder of pictures for each class",
         metavar="NAME|DIR",
+    )
+    setting(
+        group,
+        "side",
+        "resize the images to squares of this side (default: pictures to at most 224; with --init to what the weights "
+        "were trained on)",
+        int,
+        metavar="PIXELS",
+    )
+    setting(
+        group,
+        "resized_crop",
+        "cut at random so small a share out of each image, or more, and resize it to the whole; 0.08 is usual for "
+        "photographs (default: 0, none)",
+        float,
+        metavar="SHARE",
     )
     setting(group, "crop", "move each image at random by up to so many pixels", int, metavar="PIXELS")
     setting(group, "flip", "mirror images at random: 1 or 0", switch, metavar="0|1")
@@ -115,16 +155,40 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"`--out` (={arguments.out}) holds a training already: see --resume, or name another folder")
     if "skip_decay" in given:
         given["skip_decay"] = tuple(given["skip_decay"])
-    _suits_model(given)
-    dataset = load_named("--data", given.get("data", Settings.data))
-    trainer = Trainer(Settings(**{"body": body_for(dataset.image_shape), **given}), dataset)
+    if "init" in given:
+        trainer, note = _begun(given)
+    else:
+        _suits_model(given)
+        dataset, note = _load(given.get("data", Settings.data), given.get("side")), ""
+        trainer = Trainer(Settings(**{"body": body_for(dataset.image_shape), **given}), dataset)
     # Last, so that no folder is left behind by a training that cannot begin.
-    with _new_folder(arguments.out, f"{trainer.settings.model}-{dataset.name}") as out:
-        return 0 if run_training(trainer, out) else INTERRUPTED
+    with _new_folder(arguments.out, f"{trainer.settings.model}-{trainer.dataset.name}") as out:
+        return 0 if run_training(trainer, out, note) else INTERRUPTED
+
+
+def _begun(given: dict[str, Any]) -> tuple[Trainer, str]:
+    """Return a trainer that begins with the weights of `--init`, and what became of their classifier."""
+    for name in "model", "body", "width", "groups", "scale":
+        if name in given:
+            raise ValueError(f"`--{name}` (={given[name]}) cannot go with --init: the weights say what the network is")
+    net = from_pretrained(given["init"])
+    side = given.get("side", net.preprocessing.side or SIDE)
+    dataset = _load(given.get("data", Settings.data), side)
+    model = "mobilenet" if isinstance(net, MobileNetV1) else "shufflenet"
+    settings = Settings(**{**given, "model": model, "side": side})
+    net, note = fitted(net, dataset, settings.seed)
+    return Trainer(settings, dataset, start=net), note
+
+
+def _load(source: str, side: int | None, name: str = "--data") -> Dataset:
+    with reading(source):
+        return load_named(name, source, side)
 
 
 def _suits_model(given: dict[str, Any]) -> None:
-    """Refuse what only the other network has, and this one would ignore."""
+    """Refuse what only the other network has, and this one would ignore, and what is for trained ones."""
+    if given.get("freeze"):
+        raise ValueError(f"`--freeze` (={','.join(given['freeze'])}) needs --init: random layers would stay random")
     model = given.get("model", Settings.model)
     for name, owner in (("width", "mobilenet"), ("groups", "shufflenet"), ("scale", "shufflenet")):
         if name in given and owner != model:
@@ -143,7 +207,8 @@ def _resumed(where: Path, given: dict[str, object]) -> tuple[Trainer, Path]:
         )
     if isinstance(epochs := given.get("epochs"), int):
         settings = dataclasses.replace(settings, epochs=epochs)
-    return Trainer.resume(checkpoint, load_named("data", settings.data), settings), checkpoint.parent
+    dataset = _load(settings.data, settings.side, "data")
+    return Trainer.resume(checkpoint, dataset, settings), checkpoint.parent
 
 
 @contextmanager

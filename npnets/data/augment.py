@@ -97,12 +97,12 @@ def random_crop_flip(images: Images, rng: np.random.Generator, padding: int = 2,
     B, H, W, _ = images.shape
     padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
     top, left = rng.integers(0, 2 * margin + 1, (2, B))
-    rows, columns = top[:, None] + np.arange(H), left[:, None] + np.arange(W)  # (B, H), (B, W)
-    if flip:
-        mirrored = rng.random(B) < 0.5
-        columns[mirrored] = columns[mirrored, ::-1]
-    cropped: Images = padded[np.arange(B)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return cropped
+    mirrored = np.less(rng.random(B), 0.5 if flip else 0.0)
+    out = np.empty_like(images)
+    for b in range(B):  # whole rows are copied: in a few milliseconds, where an index for each pixel takes a hundred
+        part = padded[b, top[b] : top[b] + H, left[b] : left[b] + W]
+        out[b] = part[:, ::-1] if mirrored[b] else part
+    return out
 
 
 def random_resized_crop(images: Images, rng: np.random.Generator, least: float = 0.08) -> Images:

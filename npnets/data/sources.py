@@ -142,8 +142,10 @@ def load_named(name: str, source: str | os.PathLike[str], side: int | None = Non
     path = Path(source)
     if is_cifar10(path):
         return _resized(cifar10(path), side)
-    if path.is_dir():
-        return _resized(idx_folder(path), side) if any(path.glob("*-ubyte*")) else image_folder(path, side)
+    if path.is_dir() and any(path.glob("*-ubyte*")):
+        return _resized(idx_folder(path), side)
+    if path.is_dir() and any(each.is_dir() for each in path.iterdir()):
+        return image_folder(path, side)
     raise ValueError(
         f"`{name}` (={os.fspath(source)!r}) must be one of {', '.join(map(repr, SOURCES))}, or a folder: of IDX files "
         "(train-images-idx3-ubyte.gz and so on), of CIFAR-10 (data_batch_1.bin and so on), or with a folder of "

@@ -20,6 +20,8 @@ from npnets.layers import (
 )
 from npnets.preprocessing import Images, Preprocessing
 
+ALL_BUT_CLASSIFIER = "all-but-classifier"
+
 NO_GRADIENTS = "there are no gradients before the first net.backward(dlogits)"
 
 
@@ -182,7 +184,7 @@ class Flat:
         _take_over(self._views)
 
     def take_gradients(self) -> None:
-        """Take over gradients that the layers' own backward passes have written.
+        """Take over gradients that the layers' own backward passes have written; frozen layers need none.
 
         Raises
         ------
@@ -190,7 +192,7 @@ class Flat:
             There has been no backward pass.
         """
         try:
-            _take_over(self._grads)
+            _take_over([view for view in self._grads if not view[0].frozen])
         except KeyError:
             raise RuntimeError(NO_GRADIENTS) from None
 
@@ -288,8 +290,46 @@ class Network(Sequential):
 
     def _set_training(self, training: bool) -> Self:
         for _, layer in self.layers():
-            layer.training = training
+            layer.training = training and not layer.frozen
         return self
+
+    def freeze(self, *names: str) -> Self:
+        """Let these layers stay as they are while the others are trained; return the network.
+
+        An `SGD` that is made afterwards does not move their parameters. Their batch norms use their running statistics,
+        in training mode too, and do not move them: what a frozen layer computes is the same in every step, and the same
+        as after the training.
+
+        Parameters
+        ----------
+        names
+            Of the network's own layers, such as "stem" and "block1", or "all-but-classifier"; without any name nothing
+            is frozen any longer.
+
+        Raises
+        ------
+        ValueError
+            The network has no such layer, or would have none left to train.
+
+        Examples
+        --------
+        >>> import npnets
+        >>> net = npnets.MobileNetV1(num_classes=10).freeze("stem", "block1")
+        >>> [name for name, child in net.children.items() if all(layer.frozen for _, layer in child.layers())]
+        ['stem', 'block1']
+        """
+        known = [name for name, child in self.children.items() if any(layer.params for _, layer in child.layers())]
+        for name in names:
+            _check.one_of("freeze", name, (*known, ALL_BUT_CLASSIFIER))
+        whole = set(names)
+        if ALL_BUT_CLASSIFIER in names:
+            whole |= self.children.keys() - {"classifier"}
+        if whole.issuperset(known):
+            raise ValueError(f"`freeze` (={','.join(names)}) leaves nothing to train")
+        for name, child in self.children.items():
+            for _, layer in child.layers():
+                layer.frozen = name in whole
+        return self._set_training(self.training)
 
     def parameters(self) -> dict[str, Array]:
         """Return what is trained: the arrays themselves, not copies, in the order of the forward pass."""

@@ -98,6 +98,19 @@ def about(path: str | os.PathLike[str]) -> dict[str, Any]:
         return held
 
 
+def shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays, by name, without reading them.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ModuleNotFoundError
+        As `about`.
+    """
+    with _opened(path) as file:
+        names = file.keys()
+        return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+
+
 def load(path: str | os.PathLike[str], like: Mapping[str, Array]) -> dict[str, Array]:
     """Return the arrays of a checkpoint, which must have the names, shapes and dtypes of those in `like`.
 

@@ -67,24 +67,32 @@ def describe(settings: Settings) -> str:
     >>> describe(Settings())
     'MobileNet V1, small body, width 0.5'
     """
+    if settings.init:
+        return f"{'MobileNet' if settings.model == 'mobilenet' else 'ShuffleNet'} V1 from {settings.init}"
     if settings.model == "mobilenet":
         return f"MobileNet V1, {settings.body} body, width {settings.width:g}"
     return f"ShuffleNet V1, {settings.body} body, {settings.groups} groups, scale {settings.scale:g}"
 
 
-def run(trainer: Trainer, out: Path) -> bool:
+def run(trainer: Trainer, out: Path, note: str = "") -> bool:
     """Train to the end, or until Ctrl-C, and leave log, pictures and checkpoint in the folder `out`.
+
+    Parameters
+    ----------
+    trainer
+        At any position of its training.
+    out
+        An existing folder.
+    note
+        What there is to say about the network, beside what the trainer knows.
 
     Returns
     -------
     Whether the training is complete; if not, the checkpoint holds where it stopped.
     """
-    # Names of folders and classes may look like markup, and are not.
-    console = need("rich.console", "demos", "`npnets train`").Console(
-        highlight=False, markup=False, emoji=False, soft_wrap=True
-    )
+    console = _console()
     say: Callable[[str], None] = console.print
-    _introduce(trainer, console)
+    _introduce(trainer, console, note)
     say("")
     say(HEADER)
     for row in trainer.history:
@@ -113,12 +121,35 @@ def run(trainer: Trainer, out: Path) -> bool:
     return True
 
 
-def _introduce(trainer: Trainer, console: Any) -> None:
+def _console() -> Any:
+    """Return what prints; names of folders and classes may look like markup, and are not."""
+    return need("rich.console", "demos", "`npnets train`").Console(
+        highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
+
+
+@contextmanager
+def reading(source: str) -> Iterator[None]:
+    """Show, on a terminal, that data is being read."""
+    with _status(_console(), f"reading {source}"):
+        yield
+
+
+def _introduce(trainer: Trainer, console: Any, note: str) -> None:
     """Say what will be trained, on what, and what it will take, as far as a few steps tell."""
     settings, data = trainer.settings, trainer.dataset
     count = cost(trainer.net, data.image_shape)
     side = " x ".join(map(str, data.image_shape))
     console.print(describe(settings))
+    if note:
+        console.print(f"    {note}")
+    if settings.freeze:
+        trained = sum(
+            value.size for _, layer in trainer.net.layers() if not layer.frozen for value in layer.params.values()
+        )
+        console.print(f"    frozen: {', '.join(settings.freeze)}; {trained:,} parameters are trained")
+        if trainer.once:
+            console.print("    each image goes once through the frozen layers, and then only through the classifier")
     console.print(f"    {count.parameters:,} parameters, {count.mult_adds:,} mult-adds an image")
     console.print(
         f"    {data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images, {side}, "

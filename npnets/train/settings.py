@@ -38,8 +38,12 @@ class Settings:
         MobileNet's width multiplier.
     groups, scale
         ShuffleNet's groups and scale factor.
-    data
-        A name or folder for `npnets.data.load`.
+    init, freeze
+        The weights that the training begins with, if not with random ones: of them come the network itself (and not of
+        model, body, width, groups and scale) and its preprocessing. Which of its layers stay as they are: see
+        `Network.freeze`.
+    data, side
+        A name or folder for `npnets.data.load`; the side of the squares that its images are resized to, if they are.
     epochs, batch_size
         How often each image is seen; how many images a step. An incomplete last batch is left out.
     lr, schedule
@@ -48,6 +52,8 @@ class Settings:
         Of `SGD`.
     label_smoothing
         Of `ops.softmax_cross_entropy`.
+    resized_crop
+        The least share of an image that is cut out at random and resized to the whole; 0 for none.
     crop, flip
         By how many pixels images are moved at random, and whether they are mirrored at random.
     seed
@@ -59,7 +65,10 @@ class Settings:
     width: float = 0.5
     groups: int = 3
     scale: float = 1.0
+    init: str = ""
+    freeze: tuple[str, ...] = ()
     data: str = "fashion-mnist"
+    side: int | None = None
     epochs: int = 5
     batch_size: int = 64
     lr: float = 0.2
@@ -69,6 +78,7 @@ class Settings:
     weight_decay: float = 4e-5
     skip_decay: tuple[str, ...] = ()
     label_smoothing: float = 0.0
+    resized_crop: float = 0.0
     crop: int = 0
     flip: bool = False
     seed: int = 0
@@ -76,8 +86,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in (("model", MODELS), ("body", BODIES), ("schedule", tuple(SCHEDULES))):
             _check.one_of(name, getattr(self, name), allowed)
-        if not isinstance(self.skip_decay, tuple):
-            raise TypeError(f"`skip_decay` (={self.skip_decay!r}) must be a tuple")
+        for name in ("skip_decay", "freeze"):
+            if not isinstance(getattr(self, name), tuple):
+                raise TypeError(f"`{name}` (={getattr(self, name)!r}) must be a tuple")
         if not all(skip in SKIPS for skip in self.skip_decay):
             raise ValueError(f"`skip_decay` (={self.skip_decay!r}) must hold only {', '.join(map(repr, SKIPS))}")
         for name in ("width", "scale"):
@@ -88,10 +99,14 @@ class Settings:
         for name, most in (("groups", MOST), ("epochs", MOST_EPOCHS)):
             if getattr(self, name) > most:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at most {most}")
-        for name in ("lr", "momentum", "weight_decay"):
+        if self.side is not None:
+            _check.integer("side", self.side, 1)
+        for name in ("lr", "momentum", "weight_decay", "resized_crop"):
             _check.number(name, getattr(self, name), least=0.0)
+        if self.resized_crop > 1:
+            raise ValueError(f"`resized_crop` (={self.resized_crop}) must be at most 1")
         _check.number("label_smoothing", self.label_smoothing, least=0.0, below=1.0)
-        for name, kind in (("data", str), ("nesterov", bool), ("flip", bool)):
+        for name, kind in (("init", str), ("data", str), ("nesterov", bool), ("flip", bool)):
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"`{name}` (={getattr(self, name)!r}) must be a {kind.__name__}")
 
@@ -113,14 +128,16 @@ class Settings:
             raise TypeError(f"the settings are a {type(values).__name__}, not a table")
         if values.keys() != names:
             raise ValueError(f"the settings differ from npnets' in {', '.join(sorted(values.keys() ^ names))}")
-        if not isinstance(values["skip_decay"], list | tuple):
-            raise TypeError(f"`skip_decay` (={values['skip_decay']!r}) must be a list")
-        return cls(**{**values, "skip_decay": tuple(values["skip_decay"])})
+        lists = {name: values[name] for name in ("skip_decay", "freeze")}
+        for name, value in lists.items():
+            if not isinstance(value, list | tuple):
+                raise TypeError(f"`{name}` (={value!r}) must be a list")
+        return cls(**{**values, **{name: tuple(value) for name, value in lists.items()}})
 
     def least_parameters(self) -> int:
         """Return a number that the network's parameters reach at least, without building it."""
-        if self.model == "shufflenet":
-            return 0  # no scale and groups that are allowed make it large
+        if self.model == "shufflenet" or self.init:
+            return 0  # no scale and groups that are allowed make it large; nor do weights that are there
         rows = SMALL_ROWS if self.body == "small" else BODY
         channels = [int(self.width * out) for out, _ in rows]
         return sum(a * b for a, b in pairwise(channels))  # the pointwise weights

@@ -29,7 +29,8 @@ class SGD:
     Parameters
     ----------
     net
-        Whose parameters `step` moves, by the gradients of its last backward pass.
+        Whose parameters `step` moves, by the gradients of its last backward pass; but not those of layers that are
+        frozen now (`net.freeze`).
     lr
         eta, the rate; the attribute `lr` may be set between steps.
     momentum, weight_decay
@@ -75,16 +76,19 @@ class SGD:
         # A depthwise weight is the only one with three axes, and what has one is a bias or batch norm's.
         axes = {3: "depthwise", 1: "1d"}
         flat, parameters = net.flat(), net.parameters()
+        frozen = {f"{path}.{name}" for path, layer in net.layers() if layer.frozen for name in layer.params}
         self._shapes = flat.shapes
         self._flat_velocity = np.zeros_like(flat.params if momentum else flat.params[:0])
         runs: list[tuple[int, int, bool]] = []  # neighbours that decay, or do not: start, stop, which
         at = 0
-        for value in parameters.values():
-            stop, decays = at + value.size, axes.get(value.ndim) not in skips
-            if runs and runs[-1][2] == decays:
-                at = runs.pop()[0]
-            runs.append((at, stop, decays))
-            at = stop
+        for name, value in parameters.items():
+            start, at = at, at + value.size
+            decays = axes.get(value.ndim) not in skips
+            if name in frozen:
+                continue
+            if runs and runs[-1][1:] == (start, decays):
+                start = runs.pop()[0]
+            runs.append((start, at, decays))
         self._runs = np.array(runs, np.int64).reshape(-1, 3)
 
     def step(self) -> None:

@@ -1,9 +1,16 @@
 """One step of training."""
 
+import copy
+from collections.abc import Callable
+
+import numpy as np
+
 from npnets._check import Array
 from npnets._config import implementation
+from npnets.layers import Layer, Linear, Sequential
 from npnets.models import Network
 from npnets.ops import softmax_cross_entropy
+from npnets.plan import compile
 from npnets.train.fused import program_for
 from npnets.train.sgd import SGD
 
@@ -12,6 +19,8 @@ def train_step(net: Network, optimizer: SGD, x: Array, labels: Array, *, label_s
     """Forward, loss, backward, step: move the network once against the gradient of the batch.
 
     The first step on a machine compiles its kernels, as `npnets.compile` does; `npnets warmup` does it beforehand.
+    Where layers are frozen (`net.freeze`) the step goes through the layers, which takes longer for those that are
+    trained; there is no backward pass through those that come before them all.
 
     Parameters
     ----------
@@ -55,17 +64,45 @@ def step_with_logits(
     """Do what `train_step` does, and return the loss and the logits (B, classes) from before the step."""
     if optimizer.net is not net:
         raise ValueError("`optimizer` must be that of `net`, and moves the parameters of another network")
-    program = None
-    if implementation() == "numba":
-        x = net.images(x)
-        program = program_for(net, x.shape)
-    if program is not None:
-        logits = program.forward(x)
-        loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
-        program.backward(dlogits, optimizer)
-        return float(loss), logits
-    logits = net(x)
+    x = net.images(x)
+    frozen, trained = split(net)
+    if any(layer.frozen for _, layer in net.layers()):
+        return step_from(frozen.forward(x), trained, optimizer, labels, label_smoothing)
+    program = program_for(net, x.shape) if implementation() == "numba" else None
+    if program is None:
+        return step_from(x, trained, optimizer, labels, label_smoothing)
+    logits = program.forward(x)
     loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    net.backward(dlogits)
+    program.backward(dlogits, optimizer)
+    return float(loss), logits
+
+
+def step_from(x: Array, trained: Layer, optimizer: SGD, labels: Array, label_smoothing: float) -> tuple[float, Array]:
+    """Take the step from the input of the layers that are trained on."""
+    logits = trained.forward(x)
+    loss, dlogits = softmax_cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    trained.backward(dlogits)
     optimizer.step()
     return float(loss), logits
+
+
+def split(net: Network) -> tuple[Sequential, Sequential]:
+    """Return the layers that come before all that is trained, and the others: their own, not copies."""
+    frozen, trained = {}, dict(net.children)
+    while all(layer.frozen or not layer.params for _, layer in next(iter(trained.values())).layers()):
+        name = next(iter(trained))
+        frozen[name] = trained.pop(name)
+    return Sequential(**frozen), Sequential(**trained)
+
+
+def fused_features(net: Network) -> Callable[[Array], Array]:
+    """Return a function of images that computes the classifier's input, with the weights of now: the fused network.
+
+    It has a classifier that passes each feature on.
+    """
+    if implementation() != "numba":
+        return split(net)[0].forward
+    network = copy.deepcopy(net).eval()
+    features = len(network.children["classifier"].params["weight"])
+    network.children["classifier"] = Linear(np.eye(features, dtype=net.dtype))
+    return compile(network)

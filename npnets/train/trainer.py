@@ -5,25 +5,32 @@ the position in it: `numpy.random.default_rng([seed, epoch, position])`. So seed
 all random numbers, and a training that was resumed takes the same steps, bit for bit, as one that never stopped.
 """
 
+import copy
 import math
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from npnets import _check
 from npnets._check import Array
-from npnets.data import Dataset, channel_statistics, normalise, random_crop_flip
-from npnets.models import Network
+from npnets.data import Dataset, ahead, channel_statistics, random_crop_flip, random_resized_crop
+from npnets.models import Network, fold_batch_norm
+from npnets.models.description import describe, network_of, preprocessing_of
+from npnets.models.geometry import check_fits
 from npnets.ops import softmax_cross_entropy
+from npnets.preprocessing import Images, Preprocessing
 from npnets.train import checkpoint
 from npnets.train.schedule import rate
 from npnets.train.settings import Settings
 from npnets.train.sgd import SGD
-from npnets.train.step import step_with_logits
+from npnets.train.step import fused_features, split, step_from, step_with_logits
 
-EVALUATION_BATCH = 250
+# Images of a batch, and pixels: of large images fewer, for a forward pass through the layers keeps all that is between.
+EVALUATION_BATCH, EVALUATION_PIXELS = 250, 2**20
 
 
 class Epoch(NamedTuple):
@@ -71,6 +78,9 @@ class Trainer:
         The sums of the incomplete epoch.
     history
         A row for each complete epoch.
+    start
+        The network to begin with; by default the one that the settings describe. What it expects of an image stays as
+        it is.
     """
 
     settings: Settings
@@ -79,8 +89,9 @@ class Trainer:
     position: int = 0
     running: Running = field(default_factory=Running)
     history: list[Epoch] = field(default_factory=list)
+    start: InitVar[Network | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, start: Network | None) -> None:
         settings, images = self.settings, len(self.dataset.x_train)
         if settings.batch_size > images:
             raise ValueError(
@@ -90,8 +101,20 @@ class Trainer:
         if settings.crop >= side:
             raise ValueError(f"`crop` (={settings.crop}) must be less than the images' shorter side (={side})")
         self.mean, self.std = channel_statistics(self.dataset.x_train)
-        self.net = self.settings.network(self.dataset.image_shape, len(self.dataset.classes))
+        self.net = self._fresh() if start is None else start
+        self.net.classes = self.dataset.classes
+        self.net.freeze(*settings.freeze)
         self.optimizer = self._optimizer(self.net)
+        self._loader: Iterator[tuple[Array, Array]] | None = None
+        self._loaded = (0, 0)
+
+    def _fresh(self) -> Network:
+        """Return the network that the settings describe, for images as these are."""
+        height, width, _ = shape = self.dataset.image_shape
+        net = self.settings.network(shape, len(self.dataset.classes))
+        side = height if height == width else None
+        net.preprocessing = Preprocessing(tuple(self.mean.tolist()), tuple(self.std.tolist()), side=side)
+        return net
 
     @property
     def steps_per_epoch(self) -> int:
@@ -118,14 +141,13 @@ class Trainer:
         RuntimeError
             The epoch is complete.
         """
-        settings = self.settings
         if self.position == self.steps_per_epoch:
             raise RuntimeError("the epoch is complete: call finish_epoch() before its next step")
         self.optimizer.lr = self._rate(self.steps_done)
-        x, labels = self._batch(self.position)
+        x, labels = self._next()
         self.net.train()
         with np.errstate(all="ignore"):  # what overflows here shows in the loss
-            loss, logits = step_with_logits(self.net, self.optimizer, x, labels, settings.label_smoothing)
+            loss, logits = self._take(self.net, self.optimizer, x, labels)
         self._finite("loss", loss, self.position + 1)
         self.position += 1
         self.running.steps += 1
@@ -168,19 +190,23 @@ class Trainer:
         net, data = self.net.eval(), self.dataset
         classes = len(data.classes)
         total, confusion = 0.0, np.zeros((classes, classes), np.int64)
-        for start in range(0, len(data.x_test), EVALUATION_BATCH):
-            labels = data.y_test[start : start + EVALUATION_BATCH]
-            logits = net(normalise(data.x_test[start : start + EVALUATION_BATCH], self.mean, self.std, net.dtype))
+        for start in range(0, len(data.x_test), self._evaluation_batch):
+            part = slice(start, start + self._evaluation_batch)
+            labels = data.y_test[part]
+            if self._features is None:
+                logits = net(net.preprocess(data.x_test[part]))
+            else:
+                logits = split(net)[1].forward(self._test_features[part])
             total += float(softmax_cross_entropy(logits, labels)[0]) * len(labels)
             np.add.at(confusion, (labels, logits.argmax(1)), 1)
         images = len(data.x_test)
         return Evaluation(total / images, int(confusion.trace()) / images, confusion)
 
     def probe(self) -> Network:
-        """Take one step with a fresh network on a batch of this epoch, to learn what a step costs; change nothing."""
-        net = self.settings.network(self.dataset.image_shape, len(self.dataset.classes)).train()
+        """Take one step with a copy of the network on a batch of this epoch, to learn what it costs; change nothing."""
+        net = copy.deepcopy(self.net).train()
         with np.errstate(all="ignore"):
-            step_with_logits(net, self._optimizer(net), *self._batch(0), self.settings.label_smoothing)
+            self._take(net, self._optimizer(net), *self._batch(0))
         return net
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -192,13 +218,13 @@ class Trainer:
             As `checkpoint.save`.
         """
         about: dict[str, Any] = {
+            **describe(self.net),
             "settings": self.settings.as_json(),
             "epoch": self.epoch,
             "position": self.position,
             "running": vars(self.running),
             "history": self.history,
             "image_shape": self.dataset.image_shape,
-            "classes": self.dataset.classes,
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
         }
@@ -226,7 +252,7 @@ class Trainer:
         """
         about = checkpoint.about(path)
         try:
-            trainer = cls._described(about, dataset, settings, os.path.getsize(path))
+            trainer = cls._described(about, dataset, settings, path)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path} cannot be resumed: {checkpoint.reason(error)}") from None
         arrays = checkpoint.load(path, trainer._arrays())
@@ -235,9 +261,11 @@ class Trainer:
         return trainer
 
     @classmethod
-    def _described(cls, about: dict[str, Any], dataset: Dataset, settings: Settings | None, size: int) -> Self:
-        """Return a trainer at the position that a checkpoint of `size` bytes describes, with fresh weights."""
-        given = Settings.from_json(about["settings"])
+    def _described(
+        cls, about: dict[str, Any], dataset: Dataset, settings: Settings | None, path: str | os.PathLike[str]
+    ) -> Self:
+        """Return a trainer at the position that the checkpoint describes, with fresh weights."""
+        given, size = Settings.from_json(about["settings"]), os.path.getsize(path)
         if 4 * given.least_parameters() > size:
             raise ValueError(f"its {size} bytes cannot hold the network that its settings describe")
         if (tuple(about["image_shape"]), tuple(about["classes"])) != (dataset.image_shape, dataset.classes):
@@ -249,9 +277,13 @@ class Trainer:
             _check.integer("position", about["position"], 0),
             Running(**about["running"]),
             [Epoch(*row) for row in about["history"]],
+            _described_network(about, path) if given.init else None,
         )
         if [about["mean"], about["std"]] != [trainer.mean.tolist(), trainer.std.tolist()]:
             raise ValueError(f"it was trained on other images than those of {dataset.name!r}")
+        described = describe(trainer.net)
+        if {name: about[name] for name in described} != described:
+            raise ValueError("its description is of another network than its settings")
         running, history = trainer.running, trainer.history
         if trainer.position > trainer.steps_per_epoch or running.steps != trainer.position:
             raise ValueError(f"`position` (={trainer.position}) is not one of its training")
@@ -291,16 +323,87 @@ class Trainer:
     def _rate(self, step: int) -> float:
         return rate(self.settings.schedule, self.settings.lr, step, self.steps)
 
+    def _take(self, net: Network, optimizer: SGD, x: Array, labels: Array) -> tuple[float, Array]:
+        """Take a step with what `_batch` gives."""
+        if self._features is None:
+            return step_with_logits(net, optimizer, x, labels, self.settings.label_smoothing)
+        return step_from(x, split(net)[1], optimizer, labels, self.settings.label_smoothing)
+
+    def _next(self) -> tuple[Array, Array]:
+        """Return what `_batch` does of the step that is to be taken; the images of the following ones are under way."""
+        at = self.epoch, self.position
+        if self._loader is None or self._loaded != at:
+            self._loader = ahead(self._images, [(self.epoch, step) for step in range(at[1], self.steps_per_epoch)])
+        self._loaded = self.epoch, self.position + 1
+        return self._given(*next(self._loader))
+
     def _batch(self, position: int) -> tuple[Array, Array]:
-        """Return the images of a step of this epoch, cropped, flipped and normalised, and their labels."""
+        """Return the input of a step of this epoch, and the labels."""
+        return self._given(*self._images((self.epoch, position)))
+
+    def _given(self, x: Array, labels: Array) -> tuple[Array, Array]:
+        """Return features in the place of images, where only the classifier is trained."""
+        return (x if self._features is None or self.once else self._features(x)), labels
+
+    def _images(self, at: tuple[int, int]) -> tuple[Array, Array]:
+        """Return the images of a step (epoch, position), cut out, moved, mirrored and normalised, and their labels."""
+        epoch, position = at
         settings, data = self.settings, self.dataset
-        order = np.random.default_rng([settings.seed, self.epoch]).permutation(len(data.x_train))
+        order = np.random.default_rng([settings.seed, epoch]).permutation(len(data.x_train))
         chosen = order[position * settings.batch_size :][: settings.batch_size]
-        images = data.x_train[chosen]
+        labels = data.y_train[chosen]
+        if self.once:
+            return self._train_features[chosen], labels
+        images, rng = data.x_train[chosen], np.random.default_rng([settings.seed, epoch, position])
+        if settings.resized_crop:
+            images = random_resized_crop(images, rng, settings.resized_crop)
         if settings.crop or settings.flip:
-            rng = np.random.default_rng([settings.seed, self.epoch, position])
             images = random_crop_flip(images, rng, padding=settings.crop, flip=settings.flip)
-        return normalise(images, self.mean, self.std, self.net.dtype), data.y_train[chosen]
+        return self.net.preprocess(images), labels
+
+    @cached_property
+    def once(self) -> bool:
+        """Whether each image goes only once through the layers that come before the classifier: nothing is new there.
+
+        That is so where only the classifier is trained, and no image is changed at random.
+        """
+        settings = self.settings
+        return self._features is not None and not (settings.resized_crop or settings.crop or settings.flip)
+
+    @cached_property
+    def _features(self) -> Callable[[Array], Array] | None:
+        return fused_features(self.net) if list(split(self.net)[1].children) == ["classifier"] else None
+
+    @cached_property
+    def _train_features(self) -> Array:
+        return self._all_features(self.dataset.x_train)
+
+    @cached_property
+    def _test_features(self) -> Array:
+        return self._all_features(self.dataset.x_test)
+
+    def _all_features(self, images: Images) -> Array:
+        assert self._features is not None
+        step = self._evaluation_batch
+        parts = [self._features(self.net.preprocess(images[at : at + step])) for at in range(0, len(images), step)]
+        return np.concatenate(parts)
+
+    @property
+    def _evaluation_batch(self) -> int:
+        height, width, _ = self.dataset.image_shape
+        return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (height * width)))
+
+
+def _described_network(about: dict[str, Any], path: str | os.PathLike[str]) -> Network:
+    """Return the network that a checkpoint describes and whose weights it holds, without them."""
+    network, arguments = network_of(about)
+    shapes = checkpoint.shapes(path)
+    check_fits(network, arguments, {name.removeprefix("net."): shape for name, shape in shapes.items()})
+    net: Network = network(**arguments)
+    if "net.stem.conv.bias" in shapes:
+        net = fold_batch_norm(net)
+    net.preprocessing = preprocessing_of(about)
+    return net
 
 
 def saved_settings(path: str | os.PathLike[str]) -> Settings:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from npnets.models import Network
+from npnets.models.description import complete_arguments, network_of, preprocessing_of
 from npnets.weights import formats, hub
-from npnets.weights.description import complete_arguments, network_of, preprocessing_of
 from npnets.weights.formats import File, Held
 from npnets.weights.match import Match, match
 

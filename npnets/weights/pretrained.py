@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from npnets.models import MobileNetV1, Network, ShuffleNetV1, fold_batch_norm
+from npnets.models.description import classes_of, network_of, preprocessing_of
+from npnets.models.geometry import arguments_of, check_fits
 from npnets.train.settings import Settings
 from npnets.weights import formats, hub, tflite
-from npnets.weights.description import classes_of, network_of, preprocessing_of
 from npnets.weights.formats import File
-from npnets.weights.geometry import arguments_of, check_fits
 from npnets.weights.load import fill
 from npnets.weights.match import Match, match
 

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from npnets.models import Network
+from npnets.models.description import describe
 from npnets.train.checkpoint import replace
 from npnets.weights import npz, safetensors
-from npnets.weights.description import describe
 
 FORMAT = "weights 1"
 WRITERS = {".safetensors": safetensors.write, ".npz": npz.write}

@@ -51,6 +51,9 @@ OPERATORS = re.compile(
     "(SOFTMAX )?(DEQUANTIZE )?"
 )
 
+# What Keras' files have beside: they compute the shape that a RESHAPE gives the logits, from the number of images.
+SHAPES = "SHAPE", "STRIDED_SLICE", "PACK"
+
 # What a PAD adds around (B, H, W, C), in Keras' files, where TensorFlow's have the padding "same" at a stride of 2; and
 # the axes of a MEAN over all pixels.
 PADDINGS = np.array([[0, 0], [0, 1], [0, 1], [0, 0]], "<i4").tobytes()
@@ -251,6 +254,8 @@ def _chain(graph: Graph) -> list[Operator]:
     for number, op in enumerate(graph.operators):
         if op.name == "DEQUANTIZE" and graph.tensors[op.input].data.size:
             graph.tensors[op.output] = graph.tensors[op.input]  # a weight in float16
+            continue
+        if op.name in SHAPES:
             continue
         if op.input != at:
             raise ValueError(f"its operator {number}, {op.name}, does not go on where the one before it ends")

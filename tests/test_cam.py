@@ -9,7 +9,7 @@ import npnets
 from npnets import cam
 from npnets.testing import rounding_bound
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.uncompiled
 
 NAMES = ("mobilenet, grey, own rows", "shufflenet, one stage")
 

@@ -14,7 +14,7 @@ from npnets.train import Settings, Trainer, step
 from npnets.train.finetune import fitted
 from npnets.weights import from_pretrained
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.uncompiled
 
 FREEZE = {"none": (), "first": ("stem", "block1"), "inner": ("block2",), "most": ("all-but-classifier",)}
 

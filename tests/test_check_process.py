@@ -104,9 +104,9 @@ def frame(text, more=b""):
         (frame('{"arrays": [["|O", [1]]]}', b"12345678"), ValueError, "not an array of numbers"),
         (frame('{"arrays": [["<f8", [-1, -1]]]}', b"12345678"), ValueError, "not an array of numbers"),
         (frame('{"arrays": [["<f8", [1000000, 1000000]]]}'), ValueError, "an answer of 8000000000000 bytes"),
-        (frame('{"arrays": [["<f8", [2]]]}', b"12345678"), EOFError, ""),
-        (frame("[]"), TypeError, ""),
-        (frame("no JSON"), ValueError, ""),
+        (frame('{"arrays": [["<f8", [2]]]}', b"12345678"), EOFError, None),
+        (frame("[]"), TypeError, None),
+        (frame("no JSON"), ValueError, None),
         (io.BytesIO(b"\xff" * 8), ValueError, "bytes"),
     ],
 )

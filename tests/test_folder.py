@@ -73,7 +73,12 @@ def test_a_picture_stays_in_its_half(tmp_path):
 
 
 @given(
-    names=st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), min_size=2, max_size=40, unique=True)
+    names=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1),
+        min_size=2,
+        max_size=40,
+        unique=True,
+    )
 )
 def test_each_half_has_a_picture(names, tmp_path_factory):
     files = [tmp_path_factory.getbasetemp() / "class" / name for name in names]

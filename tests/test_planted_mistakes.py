@@ -362,8 +362,12 @@ MISTAKES = {
         "kernels/pool.py", "seen[m] > largest[m]", "seen[m] >= largest[m]", exact("max_pool2d"), "numba"
     ),
     "batch norm kernel: the unbiased variance": Mistake(
-        "kernels/batch_norm.py", "partial.sum(0) / len(x) + eps", "partial.sum(0) / (len(x) - 1) + eps",
+        "kernels/batch_norm.py", "middle) ** 2).sum(0) / n", "middle) ** 2).sum(0) / (n - 1)",
         "test_rounding.py::test_batch_norm_train", "numba",
+    ),
+    "batch norm kernel: blocks that know nothing of those before": Mistake(
+        "kernels/batch_norm.py", "squares[m] += weight * distance", "squares[m] += 0 * distance",
+        "test_rounding.py::test_batch_norm_train_over_many_rows", "numba",
     ),
     "batch norm kernel: two sums swapped": Mistake(
         "kernels/batch_norm.py", "dgamma_n, dbeta_n = (sums / n)", "dbeta_n, dgamma_n = (sums / n)",

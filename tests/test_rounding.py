@@ -187,11 +187,23 @@ def stepwise(dy, c, gamma, r):
 @fewer
 @given(batches())
 def test_batch_norm_train(batch):
+    check_batch_norm_train(*batch)
+
+
+@pytest.mark.quick
+def test_batch_norm_train_over_many_rows():
+    """More than one block of rows in a chunk of them (`numba`)."""
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(3, 1, (2, 20, 20, 3)), rng.normal(size=(2, 20, 20, 3))
+    check_batch_norm_train(dy, x, rng.normal(size=3), rng.normal(size=3), 1e-5)
+
+
+def check_batch_norm_train(*arguments):
     """Bounds: `statistics` and the two derivations, with the rounding error of every step carried along by `Rounded`.
 
-    Sums in float64, as `numba` takes them, round less than what the bound allows for.
+    Sums in float64, as `numba` takes them, and of blocks first, round less than what the bound allows for.
     """
-    *given, eps = batch
+    *given, eps = arguments
 
     def check(dtype):
         arrays, (dy, x, gamma, beta) = rounded(dtype, *given)

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -550,18 +549,6 @@ def plant(mistake, folder):
     return run(folder, [mistake.test], mistake.implementation)
 
 
-@pytest.fixture(scope="module")
-def outcomes(request, tmp_path_factory):
-    """Run the selected mistakes, two at a time: {name: future}."""
-    names = [
-        item.callspec.params["name"]
-        for item in request.session.items
-        if item.path == request.path and "name" in item.fixturenames
-    ]
-    with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(plant, MISTAKES[name], tmp_path_factory.mktemp("planted")) for name in names}
-
-
 @pytest.mark.parametrize("implementations", ["loops numpy numba threads", "vectors"])
 def test_no_mistake(implementations, tmp_path):
     """Without a mistake the same tests pass, so that what fails below fails because of it."""
@@ -571,6 +558,6 @@ def test_no_mistake(implementations, tmp_path):
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistake_is_caught(name, outcomes):
-    code, output = outcomes[name].result()
+def test_mistake_is_caught(name, tmp_path):
+    code, output = plant(MISTAKES[name], tmp_path)
     assert code == pytest.ExitCode.TESTS_FAILED, output

@@ -285,6 +285,17 @@ def test_the_table_of_layers():
 
 
 @pytest.mark.quick
+def test_the_table_of_layers_fits_into_eighty_columns():
+    names = ("depthwise", "depthwise_norm", "expand", "expand_norm", "pool")
+    step = LayerTime(" + ".join(f"stage2_unit1.{name}" for name in names), 0.001234, 10**8, 10**7)
+    lines = shown(report.layer_table([step], Peaks(200e9, 10e9)), 80)
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    assert "1.234 100 % 162.1 81 % 8.1 81 % 81 %" in " ".join(" ".join(lines).split())
+    assert "stage2_unit1.depthwise + expand + pool" in " ".join(line[:23].strip() for line in lines)
+
+
+@pytest.mark.quick
 @pytest.mark.parametrize("rows", [[a_row()], [a_row(1), a_row(8), a_row(16, train=True)]])
 def test_the_picture_of_rows(tmp_path, rows):
     report.draw_rows(tmp_path / "a.png", rows, "some $machine_")

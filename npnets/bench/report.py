@@ -93,13 +93,13 @@ def summary(rows: Sequence[Row]) -> str:
 
 def layer_table(layers: Sequence[LayerTime], peak: Peaks) -> Any:
     """Return the time of each layer against the roofline: the time that its sums or its bytes take at least."""
-    headers = ["layer", "ms", "of all", "GF/s", "of peak", "GB/s", "of peak", "of the roofline"]
-    table = _table(headers, words=(0,))
+    headers = ["layer", "ms", "of all", "GF/s", "of peak", "GB/s", "of peak", "roofline"]
+    table = _table(headers, words=(0,), wrapped=(0,))
     total = sum(layer.seconds for layer in layers)
     for layer in layers:
         flops, moved = 2 * layer.mult_adds / layer.seconds, layer.moved / layer.seconds
         table.add_row(
-            layer.name,
+            _short(layer.name),
             f"{1e3 * layer.seconds:.3f}",
             _percent(layer.seconds / total),
             f"{flops / 1e9:.1f}",
@@ -116,6 +116,21 @@ def layer_table(layers: Sequence[LayerTime], peak: Peaks) -> Any:
         _percent(moved / peak.bytes), _percent(least / total),
     )  # fmt: skip
     return table
+
+
+def _short(name: str) -> str:
+    """Return a fused step's name without what goes without saying.
+
+    Those are batch norms and activations, which follow a convolution, and the block's name from its second layer on.
+
+    Examples
+    --------
+    >>> _short("stem.pool + unit1.reduce + unit1.reduce_norm + unit1.activation + unit1.depthwise + unit2.reduce")
+    'stem.pool + unit1.reduce + depthwise + unit2.reduce'
+    """
+    layers = [layer for layer in name.split(" + ") if not layer.endswith(("norm", "activation"))]
+    blocks = ["", *(layer.rpartition(".")[0] + "." for layer in layers)]
+    return " + ".join(layer.removeprefix(block) for block, layer in zip(blocks, layers, strict=False)) or name
 
 
 def goal_table(results: Sequence[Result]) -> Any:

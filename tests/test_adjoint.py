@@ -13,7 +13,13 @@ from npnets.testing import assert_adjoint
 TERMS = {"linear": [(0, 1), (2,)], "bias_add": [(0,), (1,)]}
 
 
-OPS = *CONVOLUTIONS, "linear", "bias_add", "channel_shuffle", *AVERAGES
+OTHERS = "linear", "bias_add", "channel_shuffle", *AVERAGES
+OPS = *CONVOLUTIONS, *OTHERS
+# The kernels of convolutions take ten seconds to compile.
+MARKED = [
+    *(pytest.param(op, marks=pytest.mark.uncompiled) for op in CONVOLUTIONS),
+    *(pytest.param(op, marks=pytest.mark.quick) for op in OTHERS),
+]
 
 
 def check_adjoint(case, dtypes):
@@ -29,8 +35,7 @@ def check_adjoint(case, dtypes):
     on_each_implementation(check, dtypes)
 
 
-@pytest.mark.quick
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", MARKED)
 @fewer
 @given(data=st.data())
 def test_adjoint(op, data):

@@ -16,7 +16,7 @@ from npnets.check.compare import Outcome
 from npnets.check.operations import find
 from npnets.testing import conforms
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.uncompiled  # nothing is: a hundred diagnoses of a tenth of a second
 
 
 def said(report):

@@ -82,7 +82,7 @@ def test_nothing_is_overwritten(folder, capsys):
     assert "`reul` is not an operation of npnets" in capsys.readouterr().err
 
 
-@pytest.mark.quick
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("name", [name for name in ops.__all__ if not name.endswith("_backward")])
 def test_every_operation_has_an_exercise(name):
     """The file is Python; with npnets' own functions its examples hold; and it shows no solution."""

@@ -21,9 +21,9 @@ from npnets.train.settings import BODIES
 from npnets.train.trainer import Epoch
 
 
-@pytest.fixture(autouse=True, params=[pytest.param("numpy", marks=pytest.mark.quick), "numba"])
+@pytest.fixture(autouse=True, params=[pytest.param("numpy", marks=pytest.mark.uncompiled), "numba"])
 def implementation(request):
-    """The loop is the same for both; only what NumPy computes needs no compiler, and so is quick."""
+    """The loop is the same for both; NumPy is as fast where the compiler is off."""
     with npnets.use(request.param):
         yield request.param
 

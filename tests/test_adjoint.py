@@ -13,11 +13,12 @@ from npnets.testing import assert_adjoint
 TERMS = {"linear": [(0, 1), (2,)], "bias_add": [(0,), (1,)]}
 
 
-OTHERS = "linear", "bias_add", "channel_shuffle", *AVERAGES
-OPS = *CONVOLUTIONS, *OTHERS
-# The kernels of convolutions take ten seconds to compile.
+PRODUCTS = *CONVOLUTIONS, "linear"
+OTHERS = "bias_add", "channel_shuffle", *AVERAGES
+OPS = *PRODUCTS, *OTHERS
+# The kernels of products take ten seconds to compile.
 MARKED = [
-    *(pytest.param(op, marks=pytest.mark.uncompiled) for op in CONVOLUTIONS),
+    *(pytest.param(op, marks=pytest.mark.uncompiled) for op in PRODUCTS),
     *(pytest.param(op, marks=pytest.mark.quick) for op in OTHERS),
 ]
 

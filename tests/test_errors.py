@@ -81,8 +81,9 @@ def refuse(kind, message, op, **changed):
 
 def test_the_table_has_every_operation_and_is_right():
     assert set(RIGHT) == set(ops.__all__)
-    for op, arguments in RIGHT.items():
-        getattr(ops, op)(**arguments)
+    with npnets.use("numpy"):  # nothing to compile, and who checks the arguments is the same
+        for op, arguments in RIGHT.items():
+            getattr(ops, op)(**arguments)
 
 
 # -- arrays ------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,12 @@ def small_shufflenet(**options):
     return ShuffleNetV1(**{**SMALL_SHUFFLENET, "num_classes": 3, **options})
 
 
+@pytest.fixture(autouse=True)
+def nothing_to_compile():
+    with npnets.use("numpy"):
+        yield
+
+
 makes = pytest.mark.parametrize("make", [small_mobilenet, small_shufflenet])
 
 

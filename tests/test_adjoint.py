@@ -13,14 +13,7 @@ from npnets.testing import assert_adjoint
 TERMS = {"linear": [(0, 1), (2,)], "bias_add": [(0,), (1,)]}
 
 
-PRODUCTS = *CONVOLUTIONS, "linear"
-OTHERS = "bias_add", "channel_shuffle", *AVERAGES
-OPS = *PRODUCTS, *OTHERS
-# The kernels of products take ten seconds to compile.
-MARKED = [
-    *(pytest.param(op, marks=pytest.mark.uncompiled) for op in PRODUCTS),
-    *(pytest.param(op, marks=pytest.mark.quick) for op in OTHERS),
-]
+OPS = *CONVOLUTIONS, "linear", "bias_add", "channel_shuffle", *AVERAGES
 
 
 def check_adjoint(case, dtypes):
@@ -36,7 +29,8 @@ def check_adjoint(case, dtypes):
     on_each_implementation(check, dtypes)
 
 
-@pytest.mark.parametrize("op", MARKED)
+@pytest.mark.uncompiled
+@pytest.mark.parametrize("op", OPS)
 @fewer
 @given(data=st.data())
 def test_adjoint(op, data):
@@ -47,7 +41,7 @@ def test_adjoint(op, data):
 @fewer
 @given(data=st.data())
 def test_adjoint_in_float64(op, data):
-    """Not quick: the code is the same for both dtypes, and to compile it once more takes a quarter of a minute."""
+    """Never without the compiler: the code is the same for both dtypes."""
     check_adjoint(data.draw(CASES[op]), DTYPES[1:])
 
 

@@ -9,7 +9,7 @@ from strategies import DTYPES, fewer, on_each_implementation
 from npnets import ops
 from npnets.testing import assert_gradient
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.uncompiled
 
 FLOAT64 = DTYPES[1:]
 

@@ -395,7 +395,6 @@ def test_all_figures_of_the_goal(monkeypatch):
     assert sum("NOT MET" in line for line in table) == sum(not one.met for one in found)
 
 
-@pytest.mark.quick
 def test_products(monkeypatch):
     """Twice the mult-adds of the pointwise layers by the sum of their times; here all calls take a millisecond."""
     monkeypatch.setattr(goal, "steady", lambda call: (call(), 0.001)[1])

@@ -41,12 +41,18 @@ def local(file: File) -> File:
 def _download(repository: str, names: tuple[str, ...]) -> str:
     hub = need("huggingface_hub", "weights", f"{repository!r} is not a file here, and from the hub it")
     errors = need("huggingface_hub.errors", "weights", "the hub")
+    reached = True
     for name in names:
         try:
-            path: str = hub.hf_hub_download(repository, name)
-        except errors.EntryNotFoundError:  # not in this repository, or not on the disk while offline
+            # Where the hub cannot be reached it is asked once, which takes long enough, and then only the disk.
+            path: str = hub.hf_hub_download(repository, name, local_files_only=not reached)
+        except errors.LocalEntryNotFoundError:
+            reached = False
+            continue
+        except errors.EntryNotFoundError:
             continue
         except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
             raise FileNotFoundError(f"{repository!r} is no file here, and the hub says: {error}") from None
         return path
-    raise FileNotFoundError(f"{repository!r} is no file here, and on the hub it has none of {', '.join(names)}")
+    where = "on the hub it has" if reached else "the hub is not reached; what was kept of it here has"
+    raise FileNotFoundError(f"{repository!r} is no file here, and {where} none of {', '.join(names)}")

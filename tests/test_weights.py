@@ -477,7 +477,7 @@ def test_a_folder_stands_for_the_file_in_it(tmp_path):
     assert same(from_pretrained(tmp_path), net)
 
 
-@pytest.mark.parametrize("file", ["nowhere.npz", "/nowhere/else", "tests/nowhere", "a/b/c/../d?"])
+@pytest.mark.parametrize("file", ["nowhere.npz", "/nowhere/else", "tests/nowhere", "a/b/c/../d?", "nowhere/net.npz"])
 def test_no_file(file, monkeypatch):
     monkeypatch.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with pytest.raises(FileNotFoundError, match=rf"^there is no file {re.escape(file)}$"):

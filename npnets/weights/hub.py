@@ -10,6 +10,7 @@ from npnets.weights.formats import File
 
 # The names that libraries give to the weights of a model, there and in a folder.
 FILES = ("model.safetensors", CHECKPOINT, "pytorch_model.bin", "model.keras", "model.weights.h5", "tf_model.h5")
+ENDINGS = (".safetensors", ".npz", ".h5", ".keras", ".pth", ".pt", ".tar", ".bin", ".tflite")  # of no model's name
 ID = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w./-]+))?")
 
 
@@ -33,7 +34,7 @@ def local(file: File) -> File:
         raise FileNotFoundError(f"the folder {path} holds none of {', '.join(FILES)}")
     found = ID.fullmatch(file) if isinstance(file, str) else None
     # A path that is misspelt is not to be asked for on the hub, as far as the two can be told apart.
-    if not found or path.is_absolute() or path.parent.is_dir():
+    if not found or path.is_absolute() or path.parent.is_dir() or (not found[2] and path.suffix in ENDINGS):
         raise FileNotFoundError(f"there is no file {path}")
     return _download(found[1], (found[2],) if found[2] else FILES)
 

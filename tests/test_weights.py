@@ -261,6 +261,24 @@ def test_by_order_of_the_numbers_in_the_names():
         assert same(fresh, net)
 
 
+@pytest.mark.parametrize("ending", ["", ":0"])
+def test_by_order_the_known_names_of_arrays_count(ending):
+    """The arrays of a batch norm have one shape, and TensorFlow writes beta before gamma."""
+    net = CASES["mobilenet"].numpy(np.float32)
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in net.state_dict()))
+    held = {}
+    for name, value in net.state_dict().items():
+        layer, _, array = name.rpartition(".")
+        norm = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+        there = (norm if layer.endswith("norm") else {"weight": "weights", "bias": "biases"})[array]
+        held[f"Net/{layers.index(layer)}/{there}{ending}"] = to_hwio(name, value)
+    names = sorted(held, key=lambda name: (int(name.split("/")[1]), "beta" not in name))
+    assert "beta" in names[1]
+    fresh = npnets.MobileNetV1(width=0.25)
+    assert load_weights(fresh, {name: held[name] for name in names}).by_order
+    assert same(fresh, net)
+
+
 def test_order_must_fit_exactly():
     net = CASES["mobilenet"].numpy(np.float32)
     arrays = anonymous(net, to_oihw)

@@ -119,7 +119,7 @@ def _shufflenet(shapes: Shapes) -> tuple[int, int, tuple[int, ...], tuple[int, .
 
 
 def _numbered(shapes: Shapes) -> Shapes:
-    """Number the units through all stages: stage3_unit1 -> unit5."""
+    """Return the same with the units numbered through all stages: stage3_unit1 -> unit5."""
     found = {name: re.fullmatch(r"stage(\d{1,4})_unit(\d{1,4})\.(.+)", name) for name in shapes}
     units = {name: (int(unit[1]), int(unit[2])) for name, unit in found.items() if unit}
     ranks = {unit: rank for rank, unit in enumerate(sorted(set(units.values())), 1)}

@@ -84,7 +84,7 @@ def _datasets(h5py: Any, root: Any) -> dict[str, Any]:
 
 
 def _named(arrays: dict[str, Array]) -> dict[str, Array]:
-    """Return numbered arrays under the names that Keras' MobileNet gives its layers, and those of other layers as is."""
+    """Return numbered arrays under the names that Keras' MobileNet gives its layers, and all others as they are."""
     keys = {name: found.groups() for name in arrays if (found := NUMBERED.fullmatch(name))}
     numbers = {(kind, int(number or 0)) for kind, number, _ in keys.values()}
     blocks = sum(kind == "depthwise_conv2d" for kind, _ in numbers)

@@ -154,7 +154,10 @@ def _recorded(net: Network, names: Iterable[str]) -> Iterator[dict[str, Array]]:
     names = sorted(names)
     for name in names:
         if name not in layers or name == "":
-            raise ValueError(f"`layers`: {name!r} is not one of this network's: {', '.join(list(layers)[1:])}")
+            raise ValueError(
+                f"`layers`: {name!r} is not one of this network's: {', '.join(net.children)}, or a part of one, such "
+                "as stem.conv"
+            )
     for name in names:
         record(name, layers[name])
     try:

@@ -250,6 +250,29 @@ def test_a_network_that_was_never_trained_is_asked_for(tmp_path, monkeypatch, ca
     assert "there is no training in the folder runs: `npnets train` leaves one, or name a file with --weights" in err
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(folder, capsys):
+    """The names of a state_dict say nothing of padding and activation."""
+    np.savez("plain.npz", **npnets.MobileNetV1(width=0.25, num_classes=2).state_dict())
+    status, _, err = run(capsys, "wide.png", "--weights", "plain.npz")
+    assert (status, err.count("\n")) == (0, 1)
+    assert err.startswith("npnets: warning: the names of these arrays are npnets' own and do not tell ")
+
+
+def test_what_cannot_be_written_is_named(folder, capsys):
+    """And not the temporary file beside it."""
+    Path("a.png").mkdir()
+    for option, path in (
+        ("--json", "no/a.json"),
+        ("--json", "grey.png/a"),
+        ("--explain", "no/a"),
+        ("--explain", "a.png"),
+    ):
+        status, _, err = run(capsys, "wide.png", option, path)
+        assert (status, err.count("\n")) == (1, 1)
+        assert err.endswith(f": '{path}'\n")
+
+
 @pytest.mark.parametrize("package", ["rich", "PIL", "matplotlib"])
 def test_without_an_optional_package(folder, capsys, monkeypatch, package):
     uninstall(monkeypatch, package)
@@ -306,8 +329,10 @@ def test_chosen_layers(folder, capsys, monkeypatch):
     assert titles[0] == "block1.depthwise\n8 x 8, 8 of 8 channels"
     status, _, err = run(capsys, "grey.png", "--explain", "a.png", "--layers", "block9")
     assert status == 1
-    assert "`layers`: 'block9' is not one of this network's: stem, " in err
+    assert "`layers`: 'block9' is not one of this network's: stem, block1, block2, " in err
     assert len(figures) == 1
+    assert run(capsys, "grey.png", "--explain", "a.png", "--layers", "none")[0] == 0
+    assert len(figures[1][1].axes) == 5  # the photograph, three classes and their scale
 
 
 def test_the_picture_is_a_png(folder, capsys):

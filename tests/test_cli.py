@@ -473,7 +473,7 @@ def test_a_full_disk(npnets_, folder, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     status, _, err = npnets_("train", "--resume", "a", "--epochs", 2)
-    assert (status, err) == (1, "npnets: error: [Errno 28] No space left on device\n")
+    assert (status, err) == (1, "npnets: error: [Errno 28] No space left on device: 'a/checkpoint.safetensors'\n")
     assert untimed("a/checkpoint.safetensors") == before
     assert sorted(os.listdir("a")) == FILES
 

@@ -161,9 +161,16 @@ def test_going_on_gives_the_same_bytes(names, change, tmp_path):
     assert from_pretrained(tmp_path / "whole").preprocessing == start().preprocessing
 
 
-def test_a_folded_network_goes_on_too(tmp_path):
-    """As from TFLite: convolutions with biases, and no batch norm."""
-    net = fitted(npnets.models.fold_batch_norm(start()), coloured(), 0)[0]
+def shufflenet():
+    return npnets.ShuffleNetV1(groups=2, stem_channels=8, stage_channels=(16, 32), stage_units=(2, 1), num_classes=3)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("network", [start, shufflenet])
+def test_other_networks_go_on_too(network, folded, tmp_path):
+    """Folded ones are as from TFLite: convolutions with biases, and no batch norm."""
+    net = network()
+    net = fitted(npnets.models.fold_batch_norm(net) if folded else net, coloured(), 0)[0]
     settings = Settings(init="somewhere", freeze=FREEZE["most"], batch_size=8, epochs=2, lr=0.05)
     whole = take(Trainer(settings, coloured(), start=net), 4)
     whole.save(tmp_path / "parts")
@@ -220,7 +227,8 @@ def test_the_classifier_is_replaced_where_the_classes_differ(before, now, note):
     made, said = fitted(net, data(*now), seed=5)
     assert said == note
     assert (made.arguments["num_classes"], made.arguments["bn_momentum"]) == (len(now), 0.1)
-    assert (made.arguments["activation"], made.preprocessing) == ("relu6", net.preprocessing)
+    assert made.arguments["activation"] == "relu6"
+    assert made.preprocessing == dataclasses.replace(net.preprocessing, side=8)  # of the pictures that it is trained on
     for name, value in made.state_dict().items():
         same = name.split(".")[0] != "classifier" or name == "classifier.bias" or "kept" in note
         assert (value.shape == net.state_dict()[name].shape and np.array_equal(value, net.state_dict()[name])) == (

@@ -80,6 +80,11 @@ def options_of(net):
     return {name: value for name, value in arguments.items() if name != "bn_momentum"}
 
 
+def untold():
+    """Names of npnets' own, outside of its files, say nothing of what the network does."""
+    return pytest.warns(UserWarning, match="names of these arrays are npnets' own and do not tell what network they")
+
+
 # -- by the names of each source ---------------------------------------------------------------------------------------
 
 
@@ -160,13 +165,15 @@ def test_width_is_the_shortest_decimal_that_gives_the_channels(width, found):
 @pytest.mark.parametrize(("scale", "groups"), npnets.models.shufflenet_v1.CHANNELS)
 def test_groups_and_scale_are_told_from_shapes(scale, groups):
     net = npnets.ShuffleNetV1(scale=scale, groups=groups, num_classes=2)
-    made = from_pretrained(net.state_dict())
+    with untold():
+        made = from_pretrained(net.state_dict())
     assert (made.arguments["scale"], made.arguments["groups"]) == (scale, groups)
 
 
 def test_other_channels_and_units():
     given = {"groups": 2, "stem_channels": 6, "stage_channels": (16, 40), "stage_units": (1, 3), "in_channels": 1}
-    made = from_pretrained(npnets.ShuffleNetV1(**given, num_classes=5).state_dict())
+    with untold():
+        made = from_pretrained(npnets.ShuffleNetV1(**given, num_classes=5).state_dict())
     assert {name: made.arguments[name] for name in given} == given
 
 
@@ -176,7 +183,7 @@ def test_a_guessed_source_can_be_given():
     with pytest.raises(ValueError, match=r"^`source` \(='torch'\) must be one of 'npnets', 'keras', "):
         load_weights(net, arrays, source="torch")
     with pytest.raises(
-        ValueError, match=r"^none of its 137 names \(conv_stem\.weight, bn1\.weight, .*the source 'keras'"
+        ValueError, match=r"^none of its 137 names \(conv_stem\.weight, bn1\.weight, .*the source 'keras'$"
     ):
         load_weights(net, arrays, source="keras")
 
@@ -207,15 +214,37 @@ def test_differences_of_the_network_are_reported():
     net, arrays = file_of("megvii")
     report = load_weights(npnets.ShuffleNetV1(scale=0.5, activation="relu6"), arrays)
     assert report.differences == (
-        ("activation", "relu6", "relu"), ("shuffle", "before", "after"), ("shuffle_inverse", False, True),
+        ("shuffle", "before", "after"), ("shuffle_inverse", False, True), ("activation", "relu6", "relu"),
     )  # fmt: skip
     assert str(report).splitlines()[1:] == [
-        "`activation` is 'relu6' here, and 'relu' there", "`shuffle` is 'before' here, and 'after' there",
-        "`shuffle_inverse` is False here, and True there",
+        "`shuffle` is 'before' here, and 'after' there", "`shuffle_inverse` is False here, and True there",
+        "`activation` is 'relu6' here, and 'relu' there",
     ]  # fmt: skip
+    # What the source leaves as the paper has it can be otherwise here.
+    other = npnets.ShuffleNetV1(scale=0.5, concat="branch first", **AUTHORS)
+    assert load_weights(other, arrays).differences == (("concat", "branch first", "shortcut first"),)
     assert load_weights(net, arrays).differences == ()
     # Own names say nothing of the network, a file of `save_weights` does.
     assert load_weights(npnets.ShuffleNetV1(scale=0.5), net.state_dict()).differences == ()
+
+
+def test_the_other_network():
+    _, arrays = file_of("keras")
+    with pytest.raises(ValueError, match=r"^its arrays are of a MobileNetV1, and `net` is a ShuffleNetV1$"):
+        load_weights(npnets.ShuffleNetV1(), arrays, strict=False)
+
+
+def test_images_of_other_channels():
+    """Keras' -1 to 1 is so for any of them; ImageNet's mean and deviation are for three."""
+    for source, name, expected in (
+        ("keras", "conv1/kernel", ((0.5,), (0.5,))),
+        ("pytorchcv", "features.init_block.conv.weight", ((0.0,), (1.0,))),
+    ):
+        _, arrays = file_of(source)
+        arrays[name] = arrays[name][:, :, :1] if source == "keras" else arrays[name][:, :1]
+        net = from_pretrained(arrays)
+        assert (net.preprocessing.mean, net.preprocessing.std) == expected
+        assert net.preprocess(np.zeros((1, 8, 8, 1), np.uint8)).shape == (1, 8, 8, 1)
 
 
 # -- by order and shape ------------------------------------------------------------------------------------------------
@@ -259,6 +288,24 @@ def test_by_order_of_the_numbers_in_the_names():
             state[f"module.{there}.{array}"] = to_oihw(name, value)
         assert load_weights(fresh, {name: state[name] for name in sorted(state)}).by_order
         assert same(fresh, net)
+
+
+@pytest.mark.parametrize("ending", ["", ":0"])
+def test_by_order_the_known_names_of_arrays_count(ending):
+    """The arrays of a batch norm have one shape, and TensorFlow writes beta before gamma."""
+    net = CASES["mobilenet"].numpy(np.float32)
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in net.state_dict()))
+    held = {}
+    for name, value in net.state_dict().items():
+        layer, _, array = name.rpartition(".")
+        norm = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+        there = (norm if layer.endswith("norm") else {"weight": "weights", "bias": "biases"})[array]
+        held[f"Net/{layers.index(layer)}/{there}{ending}"] = to_hwio(name, value)
+    names = sorted(held, key=lambda name: (int(name.split("/")[1]), "beta" not in name))
+    assert "beta" in names[1]
+    fresh = npnets.MobileNetV1(width=0.25)
+    assert load_weights(fresh, {name: held[name] for name in names}).by_order
+    assert same(fresh, net)
 
 
 def test_order_must_fit_exactly():
@@ -333,6 +380,10 @@ def test_values_that_are_no_numbers():
         with pytest.raises(ValueError, match=r"^`blocks\.3\.1\.conv_pw\.weight` holds NaN or infinity$"):
             load_weights(net, arrays)
     _, arrays = file_of("timm")
+    arrays["bn1.weight"] = np.full(8, 1e300)  # float32 ends at 3e38
+    with pytest.raises(ValueError, match=r"^`bn1\.weight` holds NaN or infinity$"):
+        load_weights(net, arrays)
+    _, arrays = file_of("timm")
     arrays["bn1.running_var"][2] = -1
     with pytest.raises(ValueError, match=r"^`bn1\.running_var` holds a variance below 0$"):
         load_weights(net, arrays)
@@ -374,7 +425,7 @@ def test_a_file_says_everything_about_its_network(case, ending, tmp_path):
     report = load_weights(fresh, path)
     assert same(fresh, net)
     assert (report.source, report.differences) == ("npnets", ())
-    assert fresh.preprocessing == net.preprocessing
+    assert (fresh.preprocessing, fresh.classes) == (net.preprocessing, net.classes)
 
 
 def test_float64_is_kept(tmp_path):
@@ -418,6 +469,14 @@ def test_differences_from_a_file_of_npnets(tmp_path):
     )  # fmt: skip
 
 
+def test_strides_differ_though_the_shapes_do_not(tmp_path):
+    here, there = ((16, 1), (32, 1)), ((16, 1), (32, 2))
+    save_weights(npnets.MobileNetV1(rows=there, num_classes=3), tmp_path / "net.npz")
+    report = load_weights(npnets.MobileNetV1(rows=here, num_classes=3), tmp_path / "net.npz")
+    assert report.differences == (("rows", here, there),)
+    assert load_weights(npnets.MobileNetV1(rows=list(there), num_classes=3), tmp_path / "net.npz").differences == ()
+
+
 def test_save_weights_refuses(tmp_path):
     net = npnets.MobileNetV1(width=0.25)
     with pytest.raises(ValueError, match=r"net\.pth'\) must end in \.safetensors or \.npz$"):
@@ -442,7 +501,7 @@ def described(path, change):
     ("change", "message"),
     [
         (lambda about: about.update(format="weights 2"), "its description has none of the formats"),
-        (lambda about: about.pop("network"), "'image_shape' is missing"),
+        (lambda about: about.pop("network"), "'network' is missing"),
         (lambda about: about.update(network="ResNet"), "its network 'ResNet' is none of MobileNetV1, ShuffleNetV1"),
         (lambda about: about["arguments"].update(depth=3), "the arguments of its network are not some of"),
         (lambda about: about["arguments"].update(dtype="float64"), "the arguments of its network are not some of"),
@@ -457,7 +516,7 @@ def described(path, change):
         (lambda about: about["preprocessing"].update(order="GBR"), "has the order 'GBR'"),
         (lambda about: about["preprocessing"].update(side=-2), "and the side -2"),
         (lambda about: about.update(classes=["a", 3, "b"]), "its classes are not a list of names"),
-        (lambda about: about.update(classes=["a"]), "it names 1 classes, and its network has 3"),
+        (lambda about: about.update(classes=["a"]), "it names 1 classes, and the network has 3"),
     ],
 )
 def test_descriptions_that_do_not_fit(change, message, tmp_path):
@@ -477,7 +536,7 @@ def test_a_folder_stands_for_the_file_in_it(tmp_path):
     assert same(from_pretrained(tmp_path), net)
 
 
-@pytest.mark.parametrize("file", ["nowhere.npz", "/nowhere/else", "tests/nowhere", "a/b/c/../d?"])
+@pytest.mark.parametrize("file", ["nowhere.npz", "/nowhere/else", "tests/nowhere", "a/b/c/../d?", "nowhere/net.npz"])
 def test_no_file(file, monkeypatch):
     monkeypatch.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with pytest.raises(FileNotFoundError, match=rf"^there is no file {re.escape(file)}$"):

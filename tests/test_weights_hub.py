@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 
+import huggingface_hub
 import numpy as np
+import pytest
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors.numpy import save
 from test_weights import file_of, same
 
 import npnets
-from npnets.weights import hub
+from npnets.weights import from_pretrained, hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -62,5 +65,31 @@ def test_hub_ids(tmp_path):
         assert same(npnets.from_pretrained(out / f"{number}.npz"), npnets.from_pretrained((arrays, other)[number]))
     for repository, answer in zip(names[2:4], answers[2:4], strict=True):
         known = ", ".join(hub.FILES)
-        assert answer == f"FileNotFoundError: '{repository}' is no file here, and on the hub it has none of {known}"
+        assert answer == (
+            f"FileNotFoundError: '{repository}' is no file here, and the hub is not reached; what was kept of it here "
+            f"has none of {known}"
+        )
     assert answers[4].startswith("FileNotFoundError: 'some..b/x' is no file here, and the hub says: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "asked", "said"),
+    [
+        (LocalEntryNotFoundError, 1, "the hub is not reached; what was kept of it here has"),
+        (EntryNotFoundError, len(hub.FILES), "on the hub it has"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached_is_asked_once(error, asked, said, monkeypatch, tmp_path):
+    """Each question takes half a minute then."""
+    calls = []
+
+    def download(repository, name, local_files_only=False):
+        calls.append((name, local_files_only))
+        raise error("no")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(FileNotFoundError, match=f"^'some/net' is no file here, and {said} none of model.safetensors, "):
+        from_pretrained("some/net")
+    assert [name for name, _ in calls] == list(hub.FILES)
+    assert sum(not local for _, local in calls) == asked

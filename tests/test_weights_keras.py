@@ -71,6 +71,18 @@ def test_what_is_reported(folder):
     assert fresh.preprocessing.mean == (0.5, 0.5, 0.5)
 
 
+def test_layers_of_other_types_are_not_passed_over(folder, tmp_path):
+    """Such as one behind the whole network: without it the logits would be others."""
+    path = tmp_path / "longer.weights.h5"
+    path.write_bytes((folder / "numbered.weights.h5").read_bytes())
+    with h5py.File(path, "a") as file:
+        file["layers/dense/vars/0"] = np.zeros((7, 4), np.float32)
+    with pytest.raises(ValueError, match=r"the weights do not fit .*: `layers/dense/vars/0` is left over$"):
+        from_pretrained(path)
+    fresh = npnets.MobileNetV1(width=0.25, num_classes=7)
+    assert load_weights(fresh, path, strict=False).left_over == ("layers/dense/vars/0",)
+
+
 # -- files that are not what they seem ---------------------------------------------------------------------------------
 
 

@@ -115,7 +115,8 @@ def test_the_module_gives_the_same_logits(case):
 def test_every_source_to_pytorch_and_back(source):
     _, arrays = file_of(source)
     net = from_pretrained(arrays)
-    back = from_pretrained(to_pytorch(net))  # its names are known: no warning
+    with pytest.warns(UserWarning, match="matched by order and shape"):  # a state_dict does not hold the options
+        back = from_pretrained(to_pytorch(net))
     state = net.state_dict()
     assert {name: value.tobytes() for name, value in back.state_dict().items()} == {
         name: value.tobytes() for name, value in state.items()
@@ -176,6 +177,7 @@ def test_random_state_is_not_trivial():
     x = np.random.default_rng(2).standard_normal((1, 64, 64, 3))
     with npnets.use("numpy"):
         for other in {"padding": "same"}, {"activation": "relu6"}, {"bn_eps": 1e-3}:
-            changed = from_pretrained(net.state_dict(), dtype=np.float64, **other)
+            with pytest.warns(UserWarning, match="npnets' own"):
+                changed = from_pretrained(net.state_dict(), dtype=np.float64, **other)
             with pytest.raises(AssertionError):
                 assert_near(changed(x), net(x))

@@ -3,7 +3,9 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from npnets import __version__
 from npnets.cli import bench, check, classify, evaluate, exercise, explain, export, summary, tables, train, warmup
@@ -35,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        status: int = arguments.command(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            status: int = arguments.command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # as in `npnets summary mobilenet --json | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("npnets: interrupted", file=sys.stderr)
         return INTERRUPTED
     return status
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning as an error is printed, without the line of code that it comes from."""
+    print(f"npnets: warning: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

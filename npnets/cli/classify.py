@@ -46,7 +46,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="draw the photograph, where its classes are on it, and feature maps of some layers (PNG)",
     )
     parser.add_argument(
-        "--layers", type=words, metavar="NAME", help="whose feature maps --explain draws, with commas between them"
+        "--layers",
+        type=words,
+        metavar="NAME",
+        help="whose feature maps --explain draws, such as stem,block3.depthwise; or none",
     )
 
 
@@ -97,7 +100,7 @@ def _explainable(arguments: argparse.Namespace) -> None:
 
 def _explain(net: Network, image: Images, guesses: Sequence[Guess], path: str, arguments: argparse.Namespace) -> None:
     """Draw the picture of --explain."""
-    layers = arguments.layers or cam.spread(net, image.shape)
+    layers = cam.spread(net, image.shape) if arguments.layers is None else arguments.layers
     x, classes = net.preprocess(image[None]), [guess.index for guess in guesses]
     with use("numpy"):  # for one image this is done sooner than the layers' kernels could be compiled
         seen = cam.activations(net, x, classes=classes, layers=layers)

@@ -39,6 +39,12 @@ class Dataset:
         _, height, width, channels = self.x_train.shape
         return height, width, channels
 
+    @property
+    def side(self) -> int | None:
+        """Of the images, where these are squares."""
+        height, width, _ = self.image_shape
+        return height if height == width else None
+
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.image_shape))
         return (

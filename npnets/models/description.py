@@ -45,7 +45,16 @@ def complete_arguments(net: Network) -> dict[str, Any]:
     """Return the arguments that a network was built with, defaults included, and the classes that it has now."""
     classifier = net.children["classifier"]
     assert isinstance(classifier, Linear)
-    return {**_defaults(type(net)), **net.arguments, "num_classes": classifier.params["bias"].size}
+    return {**defaults(type(net)), **net.arguments, "num_classes": classifier.params["bias"].size}
+
+
+def defaults(network: type[Network]) -> dict[str, Any]:
+    """Return all arguments of a network and their defaults."""
+    own = inspect.signature(network.__init__).parameters.values()
+    shared = inspect.signature(Builder.__init__).parameters.values()
+    return {
+        parameter.name: parameter.default for parameter in (*own, *shared) if parameter.kind is parameter.KEYWORD_ONLY
+    }
 
 
 def network_of(about: Mapping[str, Any]) -> tuple[type[MobileNetV1 | ShuffleNetV1], dict[str, Any]]:
@@ -59,7 +68,7 @@ def network_of(about: Mapping[str, Any]) -> tuple[type[MobileNetV1 | ShuffleNetV
     name, arguments = about["network"], about["arguments"]
     if name not in NETWORKS:
         raise ValueError(f"its network {name!r} is none of {', '.join(NETWORKS)}")
-    known = _defaults(NETWORKS[name]).keys() - set(NOT_TOLD)
+    known = defaults(NETWORKS[name]).keys() - set(NOT_TOLD)
     if not isinstance(arguments, dict) or not arguments.keys() <= known:
         raise ValueError(f"the arguments of its network are not some of {', '.join(sorted(known))}")
     return NETWORKS[name], {name: _tupled(value) for name, value in arguments.items()}
@@ -97,15 +106,6 @@ def classes_of(about: Mapping[str, Any]) -> tuple[str, ...] | None:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise TypeError("its classes are not a list of names")
     return tuple(classes)
-
-
-def _defaults(network: type[Network]) -> dict[str, Any]:
-    """Return all arguments of a network and their defaults."""
-    own = inspect.signature(network.__init__).parameters.values()
-    shared = inspect.signature(Builder.__init__).parameters.values()
-    return {
-        parameter.name: parameter.default for parameter in (*own, *shared) if parameter.kind is parameter.KEYWORD_ONLY
-    }
 
 
 def _plain(value: object) -> object:

@@ -1,7 +1,7 @@
 """What network a file's arrays are of: told from their shapes, before anything is built.
 
-The arrays have npnets' names and axes, but that ShuffleNet's units are numbered through all stages, as `unit1` and so
-on. Each shape is checked against the one before it, so that a network of these channels is no larger than the file.
+The arrays have npnets' names and axes, and ShuffleNet's units may be numbered through all stages, as `unit1` and so on.
+Each shape is checked against the one before it, so that a network of these channels is no larger than the file.
 """
 
 import math
@@ -95,6 +95,7 @@ def _mobilenet(shapes: Shapes) -> tuple[int, list[int], int]:
 
 def _shufflenet(shapes: Shapes) -> tuple[int, int, tuple[int, ...], tuple[int, ...], int, int]:
     """Return the channels of the images, the stem and each stage, units of each stage, groups, classes."""
+    shapes = _numbered(shapes)
     _, _, inputs, stem = _expect(shapes, "stem.conv.weight", 3, 3, None, None)
     before, groups = stem, 1
     stages: list[int] = []
@@ -115,6 +116,14 @@ def _shufflenet(shapes: Shapes) -> tuple[int, int, tuple[int, ...], tuple[int, .
         before = outputs
     _, classes = _expect(shapes, "classifier.weight", before, None)
     return inputs, stem, tuple(stages), tuple(units), max(groups, 1), classes
+
+
+def _numbered(shapes: Shapes) -> Shapes:
+    """Return the same with the units numbered through all stages: stage3_unit1 -> unit5."""
+    found = {name: re.fullmatch(r"stage(\d{1,4})_unit(\d{1,4})\.(.+)", name) for name in shapes}
+    units = {name: (int(unit[1]), int(unit[2])) for name, unit in found.items() if unit}
+    ranks = {unit: rank for rank, unit in enumerate(sorted(set(units.values())), 1)}
+    return {f"unit{ranks[units[name]]}.{unit[3]}" if unit else name: shapes[name] for name, unit in found.items()}
 
 
 def _expect(shapes: Shapes, name: str, *expected: int | None) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ TAKEN_FOR = "taken for"
 
 def console() -> Any:
     """Return what prints to the terminal, or uncut where there is none; names are not markup."""
-    made = need("rich.console", "demos", "`npnets classify` and `npnets evaluate`").Console(
+    made = need("rich.console", "demos", "a table in the terminal").Console(
         highlight=False, markup=False, emoji=False, soft_wrap=True
     )
     if not made.is_terminal:

@@ -12,7 +12,7 @@ description, and `load` the arrays, once the caller knows which ones there must 
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,7 +59,13 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], about: Mappi
 
 
 def replace(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write `content` to a file at once: the old file or the new one, whatever happens."""
+    """Write `content` to a file at once: the old file or the new one, whatever happens.
+
+    Raises
+    ------
+    OSError
+        The disk is full, the folder missing or read-only; it names `path`.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -68,8 +74,11 @@ def replace(path: str | os.PathLike[str], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:  # a full disk is not to stay full because of us
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:  # a full disk is not to stay full because of us
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None:  # nobody knows the temporary file
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     if hasattr(os, "O_DIRECTORY"):  # the new name, too, is to outlive a power cut; Windows cannot open a folder
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,6 +1,7 @@
 """Fine-tuning: a network that has been trained on something else is where a training begins."""
 
 import copy
+import dataclasses
 
 from npnets.data import Dataset
 from npnets.layers import BatchNorm
@@ -17,7 +18,8 @@ def fitted(net: Network, dataset: Dataset, seed: int) -> tuple[Network, str]:
 
     Where the classes are others a new classifier is in the place of the old one, with random weights. They are the same
     where both have the same names in the same order; of a network that does not name its classes, where there are as
-    many. Batch norm's momentum is that of any other training here.
+    many. Batch norm's momentum is that of any other training here. Of a pixel the network expects what it did, and its
+    images are from now on of the size that these have.
 
     Raises
     ------
@@ -39,6 +41,7 @@ def fitted(net: Network, dataset: Dataset, seed: int) -> tuple[Network, str]:
     else:
         note = f"its classifier of {before} classes is replaced by a new one of {now}"
     made = copy.deepcopy(net)
+    made.preprocessing = dataclasses.replace(net.preprocessing, side=dataset.side)
     made.arguments |= {"num_classes": now, "bn_momentum": BN_MOMENTUM}
     for _, layer in made.layers():
         if isinstance(layer, BatchNorm):

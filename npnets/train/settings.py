@@ -150,28 +150,21 @@ class Settings:
         ValueError
             Channels and groups do not divide.
         """
-        model, arguments = self.network_arguments(image_shape, num_classes)
-        return model(**arguments)
-
-    def network_arguments(
-        self, image_shape: tuple[int, int, int], num_classes: int
-    ) -> tuple[type[MobileNetV1 | ShuffleNetV1], dict[str, Any]]:
-        """Return the network's class and what it is called with, without building it."""
         shared: dict[str, Any] = {"num_classes": num_classes, "in_channels": image_shape[2], "seed": self.seed}
         if self.model == "mobilenet":
             small: dict[str, Any] = {"rows": SMALL_ROWS, "stem_stride": 1} if self.body == "small" else {}
-            return MobileNetV1, {"width": self.width, **small, **shared}
+            return MobileNetV1(width=self.width, **small, **shared)
         if self.body == "paper":
-            return ShuffleNetV1, {"groups": self.groups, "scale": self.scale, **shared}
-        return ShuffleNetV1, {
-            "groups": self.groups,
-            "stem_channels": _nearest(SMALL_STEM * self.scale, self.groups),
-            "stage_channels": [_nearest(channels * self.scale, 4 * self.groups) for channels in SMALL_STAGES],
-            "stage_units": SMALL_UNITS,
-            "stem_stride": 1,
-            "stem_pool": False,
+            return ShuffleNetV1(groups=self.groups, scale=self.scale, **shared)
+        return ShuffleNetV1(
+            groups=self.groups,
+            stem_channels=_nearest(SMALL_STEM * self.scale, self.groups),
+            stage_channels=[_nearest(channels * self.scale, 4 * self.groups) for channels in SMALL_STAGES],
+            stage_units=SMALL_UNITS,
+            stem_stride=1,
+            stem_pool=False,
             **shared,
-        }
+        )
 
 
 def _nearest(channels: float, divisor: int) -> int:

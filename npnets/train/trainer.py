@@ -108,10 +108,9 @@ class Trainer:
 
     def _fresh(self) -> Network:
         """Return the network that the settings describe, for images as these are."""
-        height, width, _ = shape = self.dataset.image_shape
-        net = self.settings.network(shape, len(self.dataset.classes))
-        side = height if height == width else None
-        net.preprocessing = Preprocessing(tuple(self.mean.tolist()), tuple(self.std.tolist()), side=side)
+        net = self.settings.network(self.dataset.image_shape, len(self.dataset.classes))
+        mean, std = tuple(self.mean.tolist()), tuple(self.std.tolist())
+        net.preprocessing = Preprocessing(mean, std, side=self.dataset.side)
         return net
 
     @property

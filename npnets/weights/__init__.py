@@ -17,7 +17,8 @@ and to the left, 1 below and to the right, where the paper's (and PyTorch's) is 
 ==================  ============  =======================================================  =============================
 source              network       how it differs from the paper                            pixels
 ==================  ============  =======================================================  =============================
-npnets              both          as the file says (`save_weights`, `npnets train`)        as the file says
+npnets              both          as the file says (`save_weights`, `npnets train`);       as the file says; of a
+                                  a `state_dict` alone says nothing: as for "order"        `state_dict` 0 to 1
 keras               MobileNetV1   ReLU6, eps 1e-3, padding "same"                          RGB, -1 to 1
 tf-slim             MobileNetV1   ReLU6, eps 1e-3, padding "same";                         RGB, -1 to 1
                                   1001 classes, of which class 0 is the background
@@ -34,7 +35,8 @@ cifar10-shufflenet  ShuffleNetV1  for 32 x 32 pixels: stem of stride 1, no max p
                                   shortcuts pooled 2 x 2; (branch, shortcut)
 order               both          as the names tell nothing: matched by order and shape,   RGB, 0 to 1
                                   and taken for the paper's network with PyTorch's
-                                  padding 1 and eps 1e-5; `to_pytorch` writes such names
+                                  padding 1 and eps 1e-5, which `from_pretrained` warns
+                                  of; `to_pytorch` writes such names
 ==================  ============  =======================================================  =============================
 
 Shapes tell the width, the groups, the channels and the number of classes. They do not tell strides: those are the

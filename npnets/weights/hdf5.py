@@ -22,6 +22,7 @@ WEIGHTS = "model.weights.h5"  # the member of a .keras archive
 MOST = 10_000  # arrays
 
 NUMBERED = re.compile(r"(?:.*/)?layers/(conv2d|depthwise_conv2d|batch_normalization)(?:_(\d{1,4}))?/vars/(\d)")
+OPTIMISER = re.compile(r"(^|/)optimizer/")  # its arrays stand beside those of the layers
 CONVOLUTION, NORM = ("kernel", "bias"), ("gamma", "beta", "moving_mean", "moving_variance")
 
 
@@ -61,8 +62,7 @@ def _read(file: Path | io.BytesIO, size: int) -> dict[str, Array]:
     except (OSError, RuntimeError, AttributeError) as error:
         raise ValueError(f"a damaged HDF5 file: {error}") from None
     if any(NUMBERED.fullmatch(name) for name in arrays):
-        # Beside the layers stand the optimiser's arrays.
-        return _named({name: value for name, value in arrays.items() if NUMBERED.fullmatch(name)})
+        return _named({name: value for name, value in arrays.items() if not OPTIMISER.search(name)})
     return {"/".join(name.split("/")[-2:]).removesuffix(":0"): value for name, value in arrays.items()}
 
 
@@ -84,7 +84,7 @@ def _datasets(h5py: Any, root: Any) -> dict[str, Any]:
 
 
 def _named(arrays: dict[str, Array]) -> dict[str, Array]:
-    """Return numbered arrays under the names that Keras' MobileNet gives its layers, in the order of the layers."""
+    """Return numbered arrays under the names that Keras' MobileNet gives its layers, and all others as they are."""
     keys = {name: found.groups() for name in arrays if (found := NUMBERED.fullmatch(name))}
     numbers = {(kind, int(number or 0)) for kind, number, _ in keys.values()}
     blocks = sum(kind == "depthwise_conv2d" for kind, _ in numbers)
@@ -93,7 +93,7 @@ def _named(arrays: dict[str, Array]) -> dict[str, Array]:
         "depthwise_conv2d": lambda n: f"conv_dw_{n + 1}",
         "batch_normalization": lambda n: "conv1_bn" if n == 0 else f"conv_{'pd'[n % 2]}w_{(n + 1) // 2}_bn",
     }
-    named = {}
+    named = {name: value for name, value in arrays.items() if name not in keys}
     for name, (kind, number, array) in keys.items():
         parts = NORM if kind == "batch_normalization" else CONVOLUTION
         if int(array) >= len(parts):

@@ -1,16 +1,23 @@
 """Weights into a network that is there already."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from npnets.models import Network
-from npnets.models.description import complete_arguments, network_of, preprocessing_of
-from npnets.weights import formats, hub
-from npnets.weights.formats import File, Held
-from npnets.weights.match import Match, match
+import numpy as np
 
-# What of a source's options changes the function; the momentum of batch norm only changes training.
-OF_TRAINING = ("bn_momentum",)
+from npnets.models import MobileNetV1, Network, ShuffleNetV1
+from npnets.models.description import classes_of, complete_arguments, defaults, network_of, preprocessing_of
+from npnets.preprocessing import Preprocessing
+from npnets.weights import formats, hub
+from npnets.weights.formats import File
+from npnets.weights.match import Match, match
+from npnets.weights.sources import Source
+
+# Arguments that shapes tell, and those that do not change the function.
+OF_SHAPE = ("in_channels", "num_classes", "width", "groups", "scale", "stem_channels", "stage_channels", "stage_units")
+OF_TRAINING = ("seed", "bn_momentum", "dtype")
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,8 @@ class Report:
 def load_weights(net: Network, file: File, source: str | None = None, strict: bool = True) -> Report:
     """Load weights into a network: all of them, or, where anything does not fit, nothing.
 
-    The network takes over what the weights expect of an image (`net.preprocessing`), where that is known.
+    The network takes over what the weights expect of an image (`net.preprocessing`) and the names of their classes,
+    where these are known.
 
     Parameters
     ----------
@@ -81,7 +89,8 @@ def load_weights(net: Network, file: File, source: str | None = None, strict: bo
     FileNotFoundError, ModuleNotFoundError
         There is no such file; the package that reads it is not installed.
     ValueError
-        The file is damaged; names or shapes do not fit; it holds NaN. The message lists all that is wrong.
+        The file is damaged; names or shapes do not fit; it holds NaN. The message lists what is wrong, of a file as
+        much as a few lines hold.
 
     Examples
     --------
@@ -96,12 +105,42 @@ def load_weights(net: Network, file: File, source: str | None = None, strict: bo
     held = formats.of(file)
     with formats.named(file):
         found = match(held.arrays, source)
-        report = fill(net, found, strict, expected_options(held, found))
-        if held.about is not None and "preprocessing" in held.about:
-            net.preprocessing = preprocessing_of(held.about)
-        elif found.source.preprocessing is not None:
-            net.preprocessing = found.source.preprocessing
+        network = found.source.network
+        if isinstance(net, MobileNetV1 | ShuffleNetV1) and not isinstance(net, network):
+            raise ValueError(f"its arrays are of a {network.__name__}, and `net` is a {type(net).__name__}")
+        preprocessing, classes = told(net, held.about, found.source)
+        report = fill(net, found, strict, expected_options(held.about, found.source))
+        net.preprocessing, net.classes = preprocessing, classes
     return report
+
+
+def told(net: Network, about: Mapping[str, Any] | None, source: Source) -> tuple[Preprocessing, tuple[str, ...] | None]:
+    """Return what weights expect of an image and their classes: the network's own, where neither file nor names tell.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        What the file says does not go with the network.
+    """
+    if about is None:
+        return _for_channels(source.preprocessing, net.in_channels) or net.preprocessing, net.classes
+    preprocessing, classes = preprocessing_of(about), classes_of(about)
+    if not len(preprocessing.mean) == len(preprocessing.std) == net.in_channels:
+        raise ValueError(f"its preprocessing is not for the network's {net.in_channels} channels")
+    outputs = complete_arguments(net)["num_classes"]
+    if classes is not None and len(classes) != outputs:
+        raise ValueError(f"it names {len(classes)} classes, and the network has {outputs}")
+    return preprocessing, classes or net.classes
+
+
+def _for_channels(preprocessing: Preprocessing | None, channels: int) -> Preprocessing | None:
+    """Return the same for so many channels; None where they are others than those that it has values for."""
+    if preprocessing is None or len(preprocessing.mean) == channels:
+        return preprocessing
+    mean, std = set(preprocessing.mean), set(preprocessing.std)
+    if (len(mean), len(std)) != (1, 1):
+        return None
+    return dataclasses.replace(preprocessing, mean=(*mean,) * channels, std=(*std,) * channels)
 
 
 def fill(net: Network, found: Match, strict: bool, options: dict[str, Any]) -> Report:
@@ -128,26 +167,35 @@ def fill(net: Network, found: Match, strict: bool, options: dict[str, Any]) -> R
         wrong += [f"`{name}` is left over" for name in left_over]
     if wrong:
         raise ValueError("the weights do not fit this network: " + "; ".join(wrong))
-    fitting = {name: value for name, value in arrays.items() if name in own}
+    with np.errstate(over="ignore"):  # what is finite in float64 alone
+        fitting = {name: value.astype(net.dtype) for name, value in arrays.items() if name in own}
     formats.check_finite(fitting, names)
     net.load_state_dict(own | fitting)
     given = complete_arguments(net)
+    differences = [
+        (name, given[name], value)
+        for name, value in options.items()
+        if _decisive(name, given[name]) != _decisive(name, value)
+    ]
     return Report(
         found.source.name,
         {name: names[name] for name in own if name in names},
         left_over,
         missing,
-        tuple((name, given[name], value) for name, value in options.items() if given[name] != value),
+        tuple(differences),
     )
 
 
-def expected_options(held: Held, found: Match) -> dict[str, Any]:
-    """Return the arguments, apart from channels and classes, of the network that the weights are for."""
-    defaults = {"activation": "relu", "padding": 1, "bn_eps": 1e-5}
-    options = defaults | dict(found.source.options)
-    if held.about is not None and "network" in held.about:
-        options = network_of(held.about)[1]
-    elif found.source.name == "npnets":
+def expected_options(about: Mapping[str, Any] | None, source: Source) -> dict[str, Any]:
+    """Return the arguments of the network that the weights are for, as far as shapes do not tell them, if known."""
+    if about is None and source.untold:
         return {}
-    shape = ("in_channels", "num_classes", "width", "rows", "groups", "scale", "stem_channels", "stage_channels")
-    return {name: value for name, value in options.items() if name not in (*shape, *OF_TRAINING)}
+    options = {**defaults(source.network), **(source.options if about is None else network_of(about)[1])}
+    return {name: value for name, value in options.items() if name not in (*OF_SHAPE, *OF_TRAINING)}
+
+
+def _decisive(name: str, value: Any) -> Any:
+    """Return what of an argument can make a difference between networks whose arrays have the same shapes."""
+    if name == "rows":
+        return [stride for _, stride in value]
+    return list(value) if name == "stage_strides" and value is not None else value

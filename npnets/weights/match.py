@@ -17,8 +17,8 @@ class Match(NamedTuple):
 
     Attributes
     ----------
-    source, by_order
-        Whose names they are; whether order and shape told, since the names did not.
+    source
+        Whose names they are; "order" where the names did not tell, and order and shape did.
     arrays
         By npnets' names, with units numbered through all stages, in npnets' order of axes.
     names
@@ -28,7 +28,6 @@ class Match(NamedTuple):
     """
 
     source: Source
-    by_order: bool
     arrays: dict[str, Array]
     names: dict[str, str]
     left_over: tuple[str, ...]
@@ -60,15 +59,10 @@ def match(held: Mapping[str, Array], source: str | None = None) -> Match:
     found = _by_name(best, bare, held)
     if source is None and found.left_over and (ordered := by_order({name: held[bare[name]] for name in bare})):
         network, turn, arrays, names = ordered
-        return Match(
-            Source("order", network, {}, turn), True, arrays, {own: bare[name] for own, name in names.items()}, ()
-        )
+        return Match(Source("order", network, {}, turn), arrays, {own: bare[name] for own, name in names.items()}, ())
     if not found.names:
-        known = "any source" if source is None else f"the source {source!r}"
-        raise ValueError(
-            f"none of its {len(held)} names ({_some(held)}) is one of {known}, "
-            "and by order and shape they fit no network"
-        )
+        known = f"the source {source!r}" if source else "any source, and by order and shape they fit no network"
+        raise ValueError(f"none of its {len(held)} names ({_some(held)}) is one of {known}")
     return found
 
 
@@ -89,7 +83,7 @@ def _by_name(source: Source, bare: Mapping[str, str], held: Mapping[str, Array])
     if source.without_bias and "classifier.bias" not in arrays and "classifier.weight" in arrays:
         classifier = arrays["classifier.weight"]
         arrays["classifier.bias"] = 0 * classifier[0]
-    return Match(source, False, arrays, names, tuple(left_over))
+    return Match(source, arrays, names, tuple(left_over))
 
 
 def _turned(source: Source, name: str, value: Array, part: str, array: str) -> Array:

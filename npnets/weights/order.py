@@ -36,10 +36,15 @@ class Place(NamedTuple):
     part: str
     kernel: bool
 
+    @property
+    def array(self) -> str:
+        """Which one of its layer it is, such as `running_mean`."""
+        return self.name.rpartition(".")[2]
+
 
 def by_order(held: Mapping[str, Array]) -> Ordered | None:
     """Return what the arrays are if all of them, in order, have the shapes of one of the networks."""
-    for names in list(held), _sorted(held):
+    for names in _as_written(held), _sorted(held):
         for turn, sides in (from_oihw, slice(2, 4)), (from_hwio, slice(0, 2)):
             if found := _fitting({name: held[name] for name in names}, turn, sides):
                 return found
@@ -54,6 +59,9 @@ def _fitting(held: Mapping[str, Array], turn: Turn, sides: slice) -> Ordered | N
     network = ShuffleNetV1 if kernels[1].shape[sides] == (1, 1) else MobileNetV1
     places = list(_places(network, len(kernels), biased=len(held) == 2 * len(kernels)))
     if [place.kernel for place in places] != [value.ndim > 1 for value in held.values()]:
+        return None
+    # The arrays of a batch norm have one shape, and TensorFlow has beta before gamma: there names must tell.
+    if any(_array(name) not in (None, place.array) for place, name in zip(places, held, strict=True)):
         return None
     arrays, channels = {}, 0
     try:
@@ -88,6 +96,13 @@ def _places(network: type[MobileNetV1 | ShuffleNetV1], kernels: int, biased: boo
     yield Place("classifier.bias", "classifier", False)
 
 
+def _as_written(held: Mapping[str, Array]) -> list[str]:
+    """Return the names in their order in the file, but a layer's arrays in npnets' order."""
+    layers = {name: _layer(name) for name in held}
+    first = {layer: at for at, (layer, _) in reversed(list(enumerate(layers.values())))}
+    return sorted(held, key=lambda name: (first[layers[name][0]], layers[name][1]))
+
+
 def _sorted(held: Mapping[str, Array]) -> list[str]:
     """Return the names by the numbers in them, a layer's arrays in npnets' order, and the classifier last."""
     layers = {name: _layer(name) for name in held}
@@ -103,6 +118,10 @@ def _sorted(held: Mapping[str, Array]) -> list[str]:
 
 def _layer(name: str) -> tuple[str, int]:
     """Split a name into that of the layer, and which of its arrays it is."""
-    layer, array = re.fullmatch(r"(?:(.*)[./])?(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
-    known = ARRAYS.get(array)
-    return (layer or "", NORM.index(known)) if known else (name, 0)
+    known = _array(name)
+    return (re.split(r"[./]?[^./]*\Z", name, maxsplit=1)[0], NORM.index(known)) if known else (name, 0)
+
+
+def _array(name: str) -> str | None:
+    """Return npnets' name of an array in its layer, where the file has a name for it that is known."""
+    return ARRAYS.get(re.split(r"[./]", name)[-1].removesuffix(":0"))

@@ -1,26 +1,22 @@
 """A network from a file: the right one, with the weights that the file holds."""
 
-import re
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from npnets.models import MobileNetV1, Network, ShuffleNetV1, fold_batch_norm
-from npnets.models.description import classes_of, network_of, preprocessing_of
+from npnets.models.description import network_of
 from npnets.models.geometry import arguments_of, check_fits
-from npnets.train.settings import Settings
 from npnets.weights import formats, hub, tflite
 from npnets.weights.formats import File
-from npnets.weights.load import fill
-from npnets.weights.match import Match, match
+from npnets.weights.load import fill, told
+from npnets.weights.match import match
 
-PLAIN = re.compile(r"(features\.\d+(\.branch\.\d+)?|classifier)\.\w+")  # as `to_pytorch` writes them
 ASSUMED = (
-    "the names of these arrays are of no source that npnets knows: they are matched by order and shape, and taken for "
-    "the paper's network as PyTorch has it (padding 1, eps 1e-5, ReLU, pixels from 0 to 1)"
+    "{} and do not tell what network they are for: it is taken for the paper's as PyTorch has it (ReLU, padding 1, eps "
+    "1e-5, pixels from 0 to 1), but for what you give; where it is another, build it, and use load_weights"
 )
 
 
@@ -51,8 +47,8 @@ def from_pretrained(
     Warns
     -----
     UserWarning
-        The names match no source, and order and shape did, so that the paper's network with PyTorch's padding was
-        built.
+        The names match no source, and order and shape did; or they are npnets' own, in no file of `save_weights`. They
+        tell nothing of what the network does, so that the paper's with PyTorch's padding was built.
 
     Returns
     -------
@@ -69,10 +65,9 @@ def from_pretrained(
     Examples
     --------
     >>> import npnets
-    >>> trained = npnets.MobileNetV1(width=0.25, num_classes=10, padding="same")
-    >>> net = from_pretrained(trained.state_dict(), padding="same")
-    >>> net.arguments["width"], net.arguments["num_classes"], net.training
-    (0.25, 10, False)
+    >>> net = from_pretrained("mobilenet_v1_025_224_tf.npz")  # doctest: +SKIP
+    >>> net.arguments["width"], net.arguments["padding"], net.preprocessing.mean  # doctest: +SKIP
+    (0.25, 'same', (0.5, 0.5, 0.5))
     """
     file = hub.local(file)
     given = {"activation": activation, "padding": padding, "bn_eps": bn_eps}
@@ -84,46 +79,21 @@ def from_pretrained(
     held = formats.of(file)
     with formats.named(file):
         found = match(held.arrays)
-        if found.by_order and not all(PLAIN.fullmatch(name) for name in found.names.values()):
-            warnings.warn(ASSUMED, stacklevel=2)
+        if held.about is None and found.source.untold:
+            what = "the names of these arrays are npnets' own"
+            if found.source.name == "order":
+                what = "these arrays are matched by order and shape, as their names are of no source that npnets knows,"
+            warnings.warn(ASSUMED.format(what), stacklevel=2)
         shapes = {name: value.shape for name, value in found.arrays.items()}
         if held.about is None:
             network: type[MobileNetV1 | ShuffleNetV1] = found.source.network
             arguments = {**arguments_of(network, shapes), **found.source.options}
         else:
-            network, arguments = _described(held.about)
+            network, arguments = network_of(held.about)
             check_fits(network, arguments, shapes)
         net: Network = network(**{**arguments, **overrides, "dtype": dtype})
         if "stem.conv.bias" in shapes:
             net = fold_batch_norm(net)
+        net.preprocessing, net.classes = told(net, held.about, found.source)
         fill(net, found, True, {})
-        _about(net, held.about, found)
     return net.eval()
-
-
-def _described(about: Mapping[str, Any]) -> tuple[type[MobileNetV1 | ShuffleNetV1], dict[str, Any]]:
-    """Return the network that npnets described, in a file of weights or in a checkpoint of a training."""
-    if "network" in about:
-        return network_of(about)
-    sides = about["image_shape"]
-    if not isinstance(sides, list) or len(sides) != 3:
-        raise ValueError(f"its images' shape is {sides!r}")
-    height, width, channels = sides
-    return Settings.from_json(about["settings"]).network_arguments((height, width, channels), len(about["classes"]))
-
-
-def _about(net: Network, about: Mapping[str, Any] | None, found: Match) -> None:
-    """Tell the network what its weights expect of an image, and its classes."""
-    if about is None:
-        net.preprocessing = found.source.preprocessing or net.preprocessing
-        return
-    if "preprocessing" in about:
-        net.preprocessing = preprocessing_of(about)
-    else:
-        held = {"mean": about["mean"], "std": about["std"], "side": about["image_shape"][0]}
-        net.preprocessing = preprocessing_of({"preprocessing": held})
-    net.classes = classes_of(about)
-    if not len(net.preprocessing.mean) == len(net.preprocessing.std) == net.in_channels:
-        raise ValueError(f"its preprocessing is not for the network's {net.in_channels} channels")
-    if net.classes is not None and len(net.classes) != net.arguments["num_classes"]:
-        raise ValueError(f"it names {len(net.classes)} classes, and its network has {net.arguments['num_classes']}")

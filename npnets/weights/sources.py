@@ -67,6 +67,11 @@ class Source:
     preprocessing: Preprocessing | None = None
     without_bias: bool = False
 
+    @property
+    def untold(self) -> bool:
+        """Whether such names say nothing of the network: it has any options."""
+        return self.name in ("npnets", "order")
+
     def place(self, name: str) -> Place | None:
         """Return where the array of this name belongs, or None."""
         found = re.fullmatch(r"(.+)[./](\w+)", name.removesuffix(":0"))

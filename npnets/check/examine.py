@@ -154,7 +154,7 @@ def _terms(operation: Operation, one: Difference, failed: Outcome, again: Callab
 
 def _named(operation: Operation, one: Difference, done: Run, alone: bool) -> tuple[str, str]:
     """Return the key of the mistake, and what is said of it; "" twice where none is known."""
-    if one.kind in ("value", "shape"):
+    if one.kind in ("value", "nan", "shape"):
         mistake, explained = recognise(operation, one.result, done.outcomes)
         if mistake is not None:
             return mistake.key, words.mistake(mistake, one.result, explained, alone)

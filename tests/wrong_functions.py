@@ -305,6 +305,21 @@ def keeps_a_sum(x, weight, *, stride, padding, dilation, kept=[0.0]):  # noqa: B
     return depthwise(x, weight, stride, padding, dilation) + kept[0]
 
 
+@wrong("depthwise_conv2d", "should be 15 and is True")
+def booleans(x, weight, *, stride, padding, dilation):
+    return depthwise(x, weight, stride, padding, dilation) > 0
+
+
+@wrong("relu_backward", "is True", "dout is left out")
+def mask(dout, x):
+    return x > 0
+
+
+@wrong("depthwise_conv2d", "should be 15 and is 15j")
+def imaginary(x, weight, *, stride, padding, dilation):
+    return 1j * depthwise(x, weight, stride, padding, dilation)
+
+
 @wrong("depthwise_conv2d", "is nan", "divided by 0")
 def not_a_number(x, weight, *, stride, padding, dilation):
     with np.errstate(all="ignore"):

@@ -7,9 +7,10 @@
 # channel, then the same ShuffleNet is trained with and without the shuffle: the paper's Table 3 in small.
 #
 # **What you should see.** Without the shuffle an output depends on $C/g$ inputs however many layers there are; with
-# it, soon on all of them. What that is worth depends on the task. Single garments can be named nearly as well by $g$
-# small networks that vote: the gain is a point or less than nothing, about what seeds differ by. Where the answer
-# must be put together from parts it is more, and with more groups more again, as on ImageNet.
+# it, soon on all of them. What that is worth can hardly be seen in networks as small as these: single garments can be
+# named nearly as well by $g$ small networks that vote. With `--full`, three seeds, the means are gains of 0.8 to 2.7
+# points, the largest where the answer must be put together from parts and there are many groups; the default, two
+# seeds of a shorter training, may show a loss. On ImageNet it is 1.3 to 5.8 points, more with more groups.
 #
 # Units: accuracy in % of the test images, gains in points of it.
 

@@ -6,7 +6,7 @@
 # worth on the way.
 #
 # **What you should see.** A high constant rate is ahead at first and the last in the end: it hops about, and a rate
-# that falls to 0 lets the loss settle. Gradients are largest early, while the rate still rises. For some hundred
+# that falls to 0 lets the loss settle. Gradients are largest early, while the rate still rises. For about a hundred
 # steps the running statistics trail behind: after 20 steps a network that is right in more than half of the images by
 # the batch's own statistics is right in less than a third by the running ones.
 #

@@ -139,7 +139,8 @@ def markdown(count: Cost, title: str, *, each: bool = False, backward: bool = Fa
     rows = [_cells(line, total, backward) for block in lines(count, each=each) for line in block]
     rows.append(_cells(total, total, backward))
     table = _text.markdown(["layer", "kind", "output", *_headers(backward)], (0, 1, 2), rows)
-    return "\n".join([title, "", table, "", *(f"- {name}: {what}" for name, what in remarks(count))])
+    said = (f"- {name}: {what}".replace("- : ", "- ") for name, what in remarks(count))
+    return "\n".join([title, "", table, "", *said])
 
 
 def as_json(count: Cost, about: dict[str, Any]) -> str:

@@ -203,6 +203,55 @@ def test_the_first_failing_case_is_a_smallest_one():
     assert sizes[0] == min(sizes) == 4
 
 
+def channels_first(x, weight, *, stride, padding, dilation):
+    """A convolution in PyTorch's layout."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    sides = [dilation * (side - 1) + 1 for side in weight.shape[2:]]
+    windows = np.lib.stride_tricks.sliding_window_view(x, sides, (2, 3))
+    return np.einsum("bmklij,nmij->bnkl", windows[:, :, ::stride, ::stride, ::dilation, ::dilation], weight)
+
+
+def test_the_other_layout_is_tried():
+    """PyTorch's layout without saying so goes wrong first, and the shapes or errors there are of no help."""
+
+    def careful(x, weight, **options):
+        assert x.shape[1] == weight.shape[1], "other channels"
+        return channels_first(x, weight, **options)
+
+    for function, status in (channels_first, "differs"), (careful, "could not run"):
+        assert check("conv2d", function, layout="NCHW").conforms
+        report = check("conv2d", function)
+        assert report.status == status
+        assert "With --layout NCHW it conforms." in said(report)
+    assert "With --layout NHWC it conforms." in said(check("depthwise_conv2d", strided, layout="NCHW"))
+    wrong = check("conv2d", lambda x, weight, **_: channels_first(x, weight, stride=1, padding=0, dilation=1))
+    assert "it conforms" not in said(wrong)
+
+
+def test_too_large_for_half_precision():
+    def half(x, weight, **options):
+        with np.errstate(over="ignore"):
+            return strided(x.astype(np.float16), weight.astype(np.float16), **options).astype(x.dtype)
+
+    report = check("depthwise_conv2d", half)
+    assert "should be 503316495 and is inf: float16 ends at 65504." in said(report)
+
+
+def test_a_pair_of_which_one_cannot_run_is_not_said_to_belong_together():
+    def forward(x, weight, **options):
+        return 2 * strided(x, weight, **options)
+
+    def backward(dout, x, weight, **options):
+        if x.size == 1:
+            raise NotImplementedError
+        dx, dweight = ops.depthwise_conv2d_backward(dout, x, weight, **options)
+        return 2 * dx, 2 * dweight
+
+    report = check("depthwise_conv2d", forward, backward)
+    assert [one.status for one in report.findings] == ["differs", "could not run"]
+    assert report.notes == ()
+
+
 def test_a_pair_with_the_same_mistake_on_both_sides():
     def forward(x, weight, *, stride, padding, dilation):
         return depthwise(x, weight[::-1, ::-1], stride, padding, dilation)

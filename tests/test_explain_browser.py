@@ -448,6 +448,15 @@ def test_formula_with_numbers(tab):
     assert tab.text_content("#formula").startswith("dFr, c, q = ∑i, j, n")
     assert "q mod M" in tab.text_content("#where")
     assert tab.get_attribute("#ratio .math:nth-child(2)", "aria-label") == "1/2"
+    assert tab.get_attribute("#cost-formula .math:nth-child(2)", "aria-label") == "3^2 · 4/2 · 4 · 4 · 4"
+
+
+def test_padding_has_zeros_and_its_gradient_has_none(tab):
+    colour = "getComputedStyle(document.querySelector('td.outside')).color"
+    show(tab, "kind=standard&see=G&p=1")
+    assert tab.evaluate(colour) != "rgba(0, 0, 0, 0)"
+    show(tab, "kind=standard&see=dF&p=1")
+    assert tab.evaluate(colour) == "rgba(0, 0, 0, 0)"
 
 
 # -- wiring ------------------------------------------------------------------------------------------------------------

@@ -121,6 +121,7 @@ def test_markdown(npnets_):
     count = cost(MobileNetV1(width=0.5, num_classes=10), (32, 32))
     assert len(rows) == len(count.layers) + 1
     assert rows[-1] == f"| total |  |  | {count.parameters:,} | {count.mult_adds:,} | 100 | {count.activations:,} |"
+    assert f"- {count.outside:,} of them multiply with the zeros of the padding" in lines  # of the line above
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,24 @@ def test_labels_do_not_overlap(picture):
             assert not box.contains(*axes.transData.transform((one.mult_adds, one.accuracy)))
 
 
+def test_labels_are_seen_to_be_their_points(picture):
+    """The nearest point is the label's own, or a line leads to it, past no other: the five of 1x lie close together."""
+    (axes,) = picture.axes
+    picture.draw_without_rendering()
+    dots = axes.transData.transform([(one.mult_adds, one.accuracy) for one in plot.points(TABLES)])
+    led = {text.xy for text in axes.texts if text.arrow_patch is not None}
+    for text in (text for text in axes.texts if text.get_text()):
+        box, dot = text.get_window_extent(), axes.transData.transform(text.xy)
+        gaps = np.hypot(*np.maximum(0, np.maximum(box.min - dots, dots - box.max)).T)
+        if text.xy not in led:
+            assert gaps[np.hypot(*(dots - dot).T).argmin()] == gaps.min(), text.get_text()
+            continue
+        line = np.array(text.get_position()) * picture.dpi / 72
+        along = np.clip((dots - dot) @ line / (line @ line), 0, 1)
+        passed = np.hypot(*(dot + along[:, None] * line - dots).T)
+        assert (passed >= np.minimum(4, np.hypot(*(dots - dot).T) / 2)).all(), text.get_text()
+
+
 def test_plot(npnets_, picture, monkeypatch, tmp_path):
     monkeypatch.setattr(plot, "accuracy", {TABLES: picture}.get)
     path = tmp_path / "accuracy.png"

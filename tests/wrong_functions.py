@@ -305,6 +305,21 @@ def keeps_a_sum(x, weight, *, stride, padding, dilation, kept=[0.0]):  # noqa: B
     return depthwise(x, weight, stride, padding, dilation) + kept[0]
 
 
+@wrong("depthwise_conv2d", "should be 15 and is True")
+def booleans(x, weight, *, stride, padding, dilation):
+    return depthwise(x, weight, stride, padding, dilation) > 0
+
+
+@wrong("relu_backward", "is True", "dout is left out")
+def mask(dout, x):
+    return x > 0
+
+
+@wrong("depthwise_conv2d", "should be 15 and is 15j")
+def imaginary(x, weight, *, stride, padding, dilation):
+    return 1j * depthwise(x, weight, stride, padding, dilation)
+
+
 @wrong("depthwise_conv2d", "is nan", "divided by 0")
 def not_a_number(x, weight, *, stride, padding, dilation):
     with np.errstate(all="ignore"):
@@ -350,6 +365,13 @@ def interleaved_outputs(x, weight, *, groups, stride, padding, dilation):
 def interleaved_inputs(x, weight, *, groups, stride, padding, dilation):
     N = weight.shape[3]
     return conv(x, weight, stride, padding, dilation, lambda m, n: m * groups + n // (N // groups))
+
+
+@wrong("group_conv2d", "the outputs of the groups are interleaved")
+def stacked_outputs(x, weight, *, groups, stride, padding, dilation):
+    M, N = weight.shape[2:]
+    out = conv(x, weight, stride, padding, dilation, lambda m, n: n // (N // groups) * M + m)
+    return np.stack(np.split(out, groups, -1), -1).reshape(out.shape)
 
 
 @wrong("pointwise_conv2d", "every group reads the channels of the first one", "groups=1")
@@ -550,6 +572,20 @@ def no_smoothing(logits, labels, *, label_smoothing):
     B, N = logits.shape
     p, target = softmax(logits), np.eye(N)[labels]
     return -(target * np.log(p)).sum() / B, (p - target) / B
+
+
+@wrong("softmax_cross_entropy", "exp overflows where the logits are large")
+def no_maximum(logits, labels, *, label_smoothing):
+    B, N = logits.shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    target = (1 - label_smoothing) * np.eye(N)[labels] + label_smoothing / N
+    return -(target * np.log(p)).sum() / B, ((p - target) / B).astype(logits.dtype)
+
+
+@wrong("depthwise_separable_conv2d", "there is a ReLU between both steps")
+def relu_between(x, depthwise_weight, pointwise_weight, *, stride, padding, dilation):
+    return np.maximum(depthwise(x, depthwise_weight, stride, padding, dilation), 0) @ pointwise_weight
 
 
 @wrong("depthwise_separable_conv2d", "the pointwise step is missing")

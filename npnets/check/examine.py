@@ -85,8 +85,10 @@ def _finding(caller: Caller, role: str, operation: Operation, label: str, layout
     if failed is None:
         return Finding(operation, label, CONFORMS, done, layout)
     if failed.error:
-        note = words.where(done.outcomes) if not failed.ended else ""
-        return Finding(operation, label, COULD_NOT_RUN, done, layout, (), (note,) if note else ())
+        if failed.ended:
+            return Finding(operation, label, COULD_NOT_RUN, done, layout)
+        known = words.where(done.outcomes), _turned(caller, role, operation, layout, done)
+        return Finding(operation, label, COULD_NOT_RUN, done, layout, (), tuple(note for note in known if note))
 
     def again(case: Case) -> Outcome:
         return outcome(operation, case, caller.call(role, done.kind, operation, case, layout), layout)
@@ -96,8 +98,17 @@ def _finding(caller: Caller, role: str, operation: Operation, label: str, layout
                 "filled (np.empty), or keep something from call to call?")  # fmt: skip
         return Finding(operation, label, DIFFERS, done, layout, _told(operation, failed, done, layout, None), (note,))
     told = _told(operation, failed, done, layout, again)
-    notes = *_others(operation, failed, done), words.where(done.outcomes)
+    strange = any(one.difference.kind == "shape" and not one.words for one in told)
+    turned = _turned(caller, role, operation, layout, done) if strange else ""
+    notes = *_others(operation, failed, done), words.where(done.outcomes), turned
     return Finding(operation, label, DIFFERS, done, layout, told, tuple(note for note in notes if note))
+
+
+def _turned(caller: Caller, role: str, operation: Operation, layout: str, done: Run) -> str:
+    """Say so if the function is right in the other layout, which may be why it fails or returns other shapes."""
+    (other,) = set(LAYOUTS) - {layout}
+    there = run(caller, role, operation, other, cases(operation), (done.kind,))
+    return f"With --layout {other} it conforms." if there.failed is None else ""
 
 
 def _steady(failed: Outcome, again: Callable[[Case], Outcome]) -> bool:
@@ -143,7 +154,7 @@ def _terms(operation: Operation, one: Difference, failed: Outcome, again: Callab
 
 def _named(operation: Operation, one: Difference, done: Run, alone: bool) -> tuple[str, str]:
     """Return the key of the mistake, and what is said of it; "" twice where none is known."""
-    if one.kind in ("value", "shape"):
+    if one.kind in ("value", "nan", "shape"):
         mistake, explained = recognise(operation, one.result, done.outcomes)
         if mistake is not None:
             return mistake.key, words.mistake(mistake, one.result, explained, alone)
@@ -168,6 +179,8 @@ def _others(operation: Operation, failed: Outcome, done: Run) -> list[str]:
 
 def _adjoint(forward: Finding, backward: Finding) -> tuple[str, ...]:
     """Say whether the one function is the gradient of the other, right or wrong as they are."""
+    if COULD_NOT_RUN in (forward.status, backward.status):
+        return ()
     held = 0
     for ahead, back in zip(forward.run.outcomes, backward.run.outcomes, strict=False):
         given = back.case.arguments

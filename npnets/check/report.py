@@ -189,7 +189,8 @@ def _which(done: Run) -> str:
     bad = tried - done.agreed
     if bad == tried:
         return f"In all {tried} cases. The smallest of them:"
-    return f"In {bad} of {tried} cases; the other {done.agreed} agree. The smallest of them:"
+    other = "one agrees" if done.agreed == 1 else f"{done.agreed} agree"
+    return f"In {bad} of {tried} cases; the other {other}. The smallest of them:"
 
 
 def _verb(error: str) -> str:

@@ -65,7 +65,7 @@ def terms(
         for tensor, answer, zero in zip(tensors, answers, zeros, strict=True):
             if answer is None or zero is None:
                 return None
-            tensor[at] = (answer - zero).ravel()
+            tensor[at] = np.subtract(answer.real, zero.real, dtype=np.float64).ravel()  # booleans, too
     letters = "ab"[: len(names)]
     total = np.einsum(f"{','.join(letters)},{letters}o->o", *(one.ravel() for one in arrays), tensors[1])
     zero = zeros[1]

@@ -88,8 +88,10 @@ def difference(operation: Operation, one: Difference, case: Case, layout: str, f
     shape = operation.correct(case.arguments)[operation.results.index(name)].shape
     place = operation.place(name, one.index, shape, layout)
     text = f"{place} should be {number(one.expected)} and is {number(one.found)}"
+    if one.kind == "nan" and np.isinf(one.found) and abs(one.expected) > float(np.finfo(np.float16).max):
+        return text + ": float16 ends at 65504."
     if one.kind == "nan":
-        return text + ": is an array used before it is filled (np.empty), or divided by 0?"
+        return text + ": is something too large (overflow), divided by 0, or used before it is filled (np.empty)?"
     told = sentence(operation, found, case, one.index, shape, layout) if found is not None else ""
     if not told:
         told = _input_there(operation, case, one.index, layout)

@@ -60,6 +60,7 @@ function formula(text, numbers = {}) {
 
   let html = sum();
   while (skip("=")) html += ` = ${sum()}`;
-  const spoken = text.replace(/[\p{L}_′]+/gu, (name) => numbers[name] ?? name);
+  const filled = text.replace(/[\p{L}_′]+/gu, (name) => numbers[name] ?? name);
+  const spoken = filled.replace(/(?<=\d) (?=\d)/g, " · ");
   return `<span class="math" role="math" aria-label="${spoken}">${html}</span>`;
 }

@@ -26,15 +26,17 @@ LINES = (  # what is joined
 )
 
 # Where a label may stand, seen from its point, in points (1/72 inch) and as alignment: the first free place is taken.
-# From further away than the first a line leads to the point.
+# From further away than the first a line leads to the point, and no point is as near as CLEAR (pixels) to the label.
 NEAR = 6
+CLEAR = 12
 PLACES = tuple(
     (distance * x, distance * y, across, along)
     for distance in (NEAR, 12, 20, 30)
     for x, y, across, along in (
         (1, 0, "left", "center"), (-1, 0, "right", "center"), (0, 1, "center", "bottom"), (0, -1, "center", "top"),
         (0.7, 0.7, "left", "bottom"), (0.7, -0.7, "left", "top"), (-0.7, 0.7, "right", "bottom"),
-        (-0.7, -0.7, "right", "top"),
+        (-0.7, -0.7, "right", "top"), (0.9, 0.45, "left", "center"), (-0.9, 0.45, "right", "center"),
+        (0.9, -0.45, "left", "center"), (-0.9, -0.45, "right", "center"),
     )
 )  # fmt: skip
 
@@ -120,7 +122,9 @@ def _label(axes: Any, shown: Sequence[Point], lines: Sequence[Sequence[Point]]) 
             at: dict[str, Any] = {"xytext": (x, y), "textcoords": "offset points", "in_layout": False}
             text = axes.annotate(point.label, place, fontsize=7.5, color=colour, ha=across, va=along, **at)
             box, far = text.get_window_extent(), max(abs(x), abs(y)) > NEAR
-            own = far or _gap(box, dot) <= min(_gap(box, other) for other in dots)
+            gap = min(_gap(box, other) for other in dots)
+            end = dot + np.array([x, y]) * axes.figure.dpi / 72
+            own = gap > CLEAR and _leads(end, dot, dots) if far else gap == _gap(box, dot)
             inside = axes.bbox.x0 < box.x0 < box.x1 < axes.bbox.x1
             if own and inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
@@ -128,6 +132,14 @@ def _label(axes: Any, shown: Sequence[Point], lines: Sequence[Sequence[Point]]) 
                     axes.annotate("", place, arrowprops={"arrowstyle": "-", "lw": 0.5, "color": colour}, **at)
                 break
             text.remove()
+
+
+def _leads(end: Array, dot: Array, dots: Array) -> bool:
+    """Return whether a line from a point to `end` passes no other; where points nearly touch, it goes between them."""
+    line = end - dot
+    along = np.clip((dots - dot) @ line / (line @ line), 0, 1)
+    passed = np.hypot(*(dot + along[:, None] * line - dots).T)
+    return bool((passed >= np.minimum(5, 0.6 * np.hypot(*(dots - dot).T))).all())
 
 
 def _gap(box: Any, dot: Array) -> float:

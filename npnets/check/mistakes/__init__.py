@@ -65,7 +65,7 @@ def _makes(mistake: Mistake, case: Case, found: Array, expected: Array) -> bool:
         made = mistake.model(case)
     except (ValueError, IndexError, TypeError, ZeroDivisionError):  # it cannot be made here
         return False
-    if made.shape != found.shape:
+    if made.shape != found.shape or found.dtype.kind == "c":
         return False
     with np.errstate(all="ignore"):
         near = abs(made - found.astype(np.float64)) <= slack(expected, case)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from npnets._check import Array
-from npnets.check.mistakes.kinds import Lists, rows
+from npnets.check.mistakes.kinds import Lists, Made, own, rows
 
 _BIAS = [
     ("ignored", "the bias is not added", lambda a: a.x),
@@ -52,6 +52,12 @@ def _shuffled(x: Array, g: int) -> Array:
     return x.reshape(*sides, g, C // g).swapaxes(-1, -2).reshape(x.shape)
 
 
+def _stacked(name: str) -> list[tuple[str, str, Made]]:
+    words = ("the outputs of the groups are interleaved: output a N/g + j is that of group a (np.concatenate, not"
+             " np.stack)")  # fmt: skip
+    return [("outputs interleaved", words, lambda a: _shuffled(own(name)(a), a.groups))]
+
+
 _SHUFFLE = [
     ("inverse", "it is the inverse shuffle, that of C/g groups: channel a n + j moves to j g + a, n = C/g",
      lambda a: _shuffled(a.x, a.x.shape[-1] // a.groups)),
@@ -70,6 +76,7 @@ _SHUFFLE_DX = [
 ]  # fmt: skip
 
 LISTS: Lists = {
+    **{(name, "out"): _stacked(name) for name in ("group_conv2d", "pointwise_conv2d")},
     ("bias_add", "out"): _BIAS,
     ("bias_add_backward", "dbias"): SUM_OF_ROWS,
     ("linear", "out"): _LINEAR,

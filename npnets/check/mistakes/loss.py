@@ -13,6 +13,10 @@ def _softmax(z: Array, axis: int = 1) -> Any:
     return np.asarray(e / e.sum(axis, keepdims=True))
 
 
+def _unstable(z: Array) -> Any:
+    return np.asarray(np.exp(z) / np.exp(z).sum(1, keepdims=True))
+
+
 def _target(a: Any, smoothing: float | None = None, others_only: bool = False) -> Any:
     _, N = a.logits.shape
     e = a.label_smoothing if smoothing is None else smoothing
@@ -27,6 +31,7 @@ def _entropy(a: Any, p: Array | None = None, t: Array | None = None) -> Any:
     return np.asarray(-(t * np.log(p)).sum(1))
 
 
+_OVERFLOW = "exp overflows where the logits are large: the largest one of a row is to be subtracted first"
 _LOSS = [
     ("no mean", "the 1/B is forgotten: the loss is the mean over the batch, not the sum", lambda a: _entropy(a).sum()),
     ("smoothing ignored", "the label smoothing is ignored", lambda a: _entropy(a, t=_target(a, 0.0)).mean()),
@@ -39,6 +44,7 @@ _LOSS = [
      lambda a: _entropy(a, p=_softmax(a.logits, 0)).mean()),
     ("over classes", "it is the mean over the classes too", lambda a: _entropy(a).mean() / a.logits.shape[1]),
     ("not summed", "it is a loss for each row: it is their mean", _entropy),
+    ("no maximum", _OVERFLOW, lambda a: _entropy(a, p=_unstable(a.logits)).mean()),
     ("no softmax", "the exponentials are not divided by their sum", lambda a: _entropy(a, p=np.exp(a.logits)).mean()),
 ]  # fmt: skip
 _DLOGITS = [
@@ -58,6 +64,7 @@ _DLOGITS = [
      lambda a: (_target(a) - _softmax(a.logits)) / len(a.logits)),
     ("over the batch", "softmax is over the batch: each row has its own",
      lambda a: (_softmax(a.logits, 0) - _target(a)) / len(a.logits)),
+    ("no maximum", _OVERFLOW, lambda a: (_unstable(a.logits) - _target(a)) / len(a.logits)),
     ("all values", "it is divided by B N, and not by B", lambda a: (_softmax(a.logits) - _target(a)) / a.logits.size),
 ]  # fmt: skip
 

@@ -3,12 +3,19 @@
 from types import SimpleNamespace as Given
 from typing import Any
 
+import numpy as np
+
 from npnets.check.mistakes.kinds import Lists, own
 
 
 def _depthwise(a: Any) -> Any:
     """Return the arguments of the depthwise step."""
     return Given(x=a.x, weight=a.depthwise_weight, stride=a.stride, padding=a.padding, dilation=a.dilation)
+
+
+def _relu_between(a: Any) -> Any:
+    middle = np.maximum(own("depthwise_conv2d")(_depthwise(a)), 0)
+    return own("pointwise_conv2d")(Given(x=middle, weight=a.pointwise_weight))
 
 
 _SEPARABLE = [
@@ -29,6 +36,8 @@ _SEPARABLE = [
      own("depthwise_separable_conv2d", padding=lambda a: ((0, a.padding), (0, a.padding)))),
     ("depthwise only", "the pointwise step is missing",
      lambda a: own("depthwise_conv2d")(_depthwise(a))),
+    ("relu between", "there is a ReLU between both steps: in MobileNet it is a layer of its own, after batch norm",
+     _relu_between),
     ("stride twice", "the stride is used twice: it belongs to the depthwise step",
      lambda a: own("depthwise_separable_conv2d")(a)[:, :: a.stride, :: a.stride]),
 ]  # fmt: skip

@@ -9,7 +9,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is impo
 
 from hypothesis import Phase, settings
 
-NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx|h5py|ai_edge_litert)\b", re.MULTILINE)
+NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx|h5py|ai_edge_litert|huggingface_hub)\b", re.MULTILINE)
 
 
 def pytest_configure(config):
@@ -30,7 +30,7 @@ def is_quick(config):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out what imports PyTorch, ONNX and the like where they are absent and only the quick tests are asked for.
+    """Leave out what imports PyTorch, ONNX and the like where PyTorch is absent and only the quick tests are asked for.
 
     These files hold no quick test. Any other run without PyTorch fails, as it should.
     """

@@ -9,7 +9,8 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")  # read once, when Numba is impo
 
 from hypothesis import Phase, settings
 
-NEEDS_TORCH = re.compile(r"^(from|import) (torch|oracle|pytorchcv|onnx|h5py|ai_edge_litert|huggingface_hub)\b", re.MULTILINE)
+OPTIONAL = "torch|oracle|pytorchcv|onnx|h5py|ai_edge_litert|huggingface_hub"
+NEEDS_OPTIONAL = re.compile(rf"^(from|import) ({OPTIONAL})\b", re.MULTILINE)
 
 
 def pytest_configure(config):
@@ -35,6 +36,6 @@ def pytest_ignore_collect(collection_path, config):
     These files hold no quick test. Any other run without PyTorch fails, as it should.
     """
     quick = is_quick(config) and importlib.util.find_spec("torch") is None
-    if quick and collection_path.suffix == ".py" and NEEDS_TORCH.search(collection_path.read_text("utf-8")):
+    if quick and collection_path.suffix == ".py" and NEEDS_OPTIONAL.search(collection_path.read_text("utf-8")):
         return True
     return None
